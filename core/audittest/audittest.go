@@ -1,0 +1,175 @@
+// Package audittest helps to test code that audits.
+//
+// A [Recording] gives a recorder whose events can be read back:
+//
+//	rec := audittest.New(t)
+//	app := NewApp(rec.Recorder())
+//	…
+//	if got := rec.Last("refund"); got.User != "alice" {
+//
+// [RunAdapter] is the conformance suite for adapters of web frameworks: adapter.go
+// says what an adapter hands over, the cases stand in suite_*.go.
+package audittest
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// closeTimeout is how long the end of a test waits for audits that are under way.
+const closeTimeout = 10 * time.Second
+
+// Recording keeps what is audited in a test, in memory. It is safe for concurrent use.
+type Recording struct {
+	tb  testing.TB
+	rec *core.Recorder
+
+	mu     sync.Mutex
+	events []core.Event
+	seen   map[uuid.UUID]bool
+	err    error
+}
+
+// New returns an empty Recording, whose recorder is closed when the test ends.
+func New(tb testing.TB) *Recording {
+	tb.Helper()
+	return NewConfig(tb, core.Config{})
+}
+
+// NewConfig is [New] for a recorder that is not the default one, say with
+// [core.Config.RequireUser]. Its warnings go to the test's log unless cfg says otherwise.
+func NewConfig(tb testing.TB, cfg core.Config) *Recording {
+	tb.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(tb.Output(), nil))
+	}
+	r := &Recording{tb: tb, seen: map[uuid.UUID]bool{}}
+	rec, err := core.New((*store)(r), cfg)
+	if err != nil {
+		tb.Fatalf("audittest: making the recorder: %v", err)
+	}
+	r.rec = rec
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if err := rec.Close(ctx); err != nil {
+			tb.Errorf("audittest: closing the recorder: %v", err)
+		}
+	})
+	return r
+}
+
+// Recorder returns the recorder to give to the code under test.
+func (r *Recording) Recorder() *core.Recorder { return r.rec }
+
+// Events returns copies of all events so far, in the order in which they were stored.
+func (r *Recording) Events() []core.Event {
+	return r.where(func(core.Event) bool { return true })
+}
+
+// ByTag returns copies of the events with that tag, in the order in which they
+// were stored.
+func (r *Recording) ByTag(tag string) []core.Event {
+	return r.where(func(e core.Event) bool { return e.Tag == tag })
+}
+
+// Last returns a copy of the newest event with that tag. Without one the test fails
+// at once, so call it on the test's own goroutine.
+func (r *Recording) Last(tag string) core.Event {
+	r.tb.Helper()
+	events := r.ByTag(tag)
+	if len(events) == 0 {
+		r.tb.Fatalf("audittest: nothing was audited as %q", tag)
+	}
+	return events[len(events)-1]
+}
+
+// Reset forgets the events so far.
+func (r *Recording) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = nil
+	clear(r.seen)
+}
+
+// Fail makes each audit from now on fail with err, without storing anything or
+// trying again; nil ends that.
+func (r *Recording) Fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+func (r *Recording) where(match func(core.Event) bool) []core.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var events []core.Event
+	for _, e := range r.events {
+		if match(e) {
+			events = append(events, clone(e))
+		}
+	}
+	return events
+}
+
+// store is the Recording as its recorder sees it, so that Save is not among what
+// a test is offered.
+type store Recording
+
+// Save implements [core.Store].
+func (s *store) Save(_ context.Context, events []core.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return core.FailAll(len(events), core.Failure{Err: s.err})
+	}
+	for _, e := range events {
+		if !s.seen[e.ID] {
+			s.seen[e.ID] = true
+			s.events = append(s.events, clone(e))
+		}
+	}
+	return nil
+}
+
+// clone shares no memory with e: neither the recorder nor a test may change what
+// is kept.
+func clone(e core.Event) core.Event {
+	if e.Request != nil {
+		request := *e.Request
+		e.Request = &request
+	}
+	if e.Fields != nil {
+		e.Fields = cloneValue(map[string]any(e.Fields)).(map[string]any)
+	}
+	return e
+}
+
+// cloneValue knows the kinds that an event has once it is normalised.
+func cloneValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for k, e := range v {
+			m[k] = cloneValue(e)
+		}
+		return m
+	case []any:
+		l := make([]any, len(v))
+		for i, e := range v {
+			l[i] = cloneValue(e)
+		}
+		return l
+	case []byte:
+		return slices.Clone(v)
+	}
+	return v
+}

@@ -1,0 +1,113 @@
+package audittest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
+)
+
+func TestRecording(t *testing.T) {
+	rec := audittest.New(t)
+	audit := func(tag, user string, n int) {
+		t.Helper()
+		if err := rec.Recorder().Audit(t.Context(), tag, core.Fields{"n": n}, core.As(user)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	audit("refund", "alice", 1)
+	audit("login", "bob", 2)
+	audit("refund", "carol", 3)
+	if events := rec.Events(); len(events) != 3 || events[0].User != "alice" || events[1].Tag != "login" || events[2].User != "carol" {
+		t.Errorf("events %+v", events)
+	}
+	if events := rec.ByTag("refund"); len(events) != 2 || events[0].Fields["n"] != int64(1) || events[1].Fields["n"] != int64(3) {
+		t.Errorf("refunds %+v", events)
+	}
+	if e := rec.Last("refund"); e.User != "carol" {
+		t.Errorf("the last refund %+v", e)
+	}
+	rec.Reset()
+	if events := rec.Events(); len(events) != 0 {
+		t.Errorf("after Reset: %+v", events)
+	}
+}
+
+func TestWhatIsReadBackIsACopy(t *testing.T) {
+	rec := audittest.New(t)
+	fields := core.Fields{"list": []any{map[string]any{"k": "v"}}, "bytes": []byte("abc")}
+	if err := rec.Recorder().Audit(t.Context(), "tag", fields, core.As("alice")); err != nil {
+		t.Fatal(err)
+	}
+	first := rec.Last("tag")
+	first.Fields["list"].([]any)[0].(map[string]any)["k"] = "changed"
+	first.Fields["bytes"].([]byte)[0] = 'x'
+	first.Fields["more"] = true
+	again := rec.Last("tag").Fields
+	if again["list"].([]any)[0].(map[string]any)["k"] != "v" || string(again["bytes"].([]byte)) != "abc" || len(again) != 2 {
+		t.Errorf("changed by its reader: %v", again)
+	}
+}
+
+func TestStoreContract(t *testing.T) {
+	rec := audittest.New(t)
+	store := rec.Recorder().Store()
+	events := []core.Event{{ID: [16]byte{1}, Tag: "a"}, {ID: [16]byte{2}, Tag: "b"}, {ID: [16]byte{1}, Tag: "a"}}
+	for range 2 {
+		if err := store.Save(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(rec.Events()); n != 2 {
+		t.Errorf("%d events, want one for each ID", n)
+	}
+}
+
+func TestFail(t *testing.T) {
+	rec, full := audittest.New(t), errors.New("disk full")
+	rec.Fail(full)
+	if err := rec.Recorder().Audit(t.Context(), "tag", nil, core.As("alice")); !errors.Is(err, full) {
+		t.Errorf("the audit returned %v", err)
+	}
+	if n := len(rec.Events()); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	rec.Fail(nil)
+	if err := rec.Recorder().Audit(t.Context(), "tag", nil, core.As("alice")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigIsUsed(t *testing.T) {
+	rec := audittest.NewConfig(t, core.Config{RequireUser: true})
+	if err := rec.Recorder().Audit(t.Context(), "tag", nil); !errors.Is(err, core.ErrNoUser) {
+		t.Errorf("the audit returned %v", err)
+	}
+}
+
+func TestRecorderIsClosed(t *testing.T) {
+	var rec *audittest.Recording
+	t.Run("inner", func(t *testing.T) { rec = audittest.New(t) })
+	err := rec.Recorder().Audit(context.Background(), "tag", nil, core.As("alice"))
+	if !errors.Is(err, core.ErrClosed) {
+		t.Errorf("an audit after the test returned %v", err)
+	}
+}
+
+// aborted stops a helper that fails its test, as testing does.
+type aborted struct{ testing.TB }
+
+func (aborted) Helper()               {}
+func (aborted) Fatalf(string, ...any) { panic(aborted{}) }
+
+func TestLastWithoutEvent(t *testing.T) {
+	rec := audittest.New(aborted{t})
+	defer func() {
+		if _, ok := recover().(aborted); !ok {
+			t.Error("Last of a tag that was never audited did not fail the test")
+		}
+	}()
+	rec.Last("never")
+}

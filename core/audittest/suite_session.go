@@ -1,0 +1,315 @@
+package audittest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/securecookie"
+	"github.com/gorilla/sessions"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// sessionCases: what is read from a session, and what is not.
+var sessionCases = []adapterCase{
+	{name: "default paths", run: defaultPaths},
+	{name: "named paths", run: namedPaths},
+	{name: "hostile session values", run: hostileValues},
+	{name: "session value that panics", run: panickingValue},
+	{name: "tampered, oversized and expired cookies are nobody", run: badCookies},
+	{name: "sign-in over a bad cookie", run: signInOverBadCookie},
+	{name: "session file that is gone is nobody", run: sessionFileGone},
+	{name: "session store is down", run: storeDown},
+	{name: "session store panics", run: storePanics},
+	{name: "cookie store without a key", run: storeWithoutKey},
+	{name: "session name that no cookie can have", run: badSessionName},
+	{name: "nil session store", run: nilStore},
+	{name: "the framework's session by default", run: contribDefault, contrib: true},
+	{name: "the framework's session by name", run: contribByName, contrib: true},
+	{name: "the framework's session store is down", run: contribDown, contrib: true},
+	{name: "the framework's session without a middleware of ours", run: contribAlone, contrib: true},
+}
+
+// sessionAudit is one audit by a visitor whose session has those values.
+func sessionAudit(t *testing.T, a Adapter, values map[any]any, paths ...string) (*Recording, error) {
+	t.Helper()
+	rec, store := New(t), newServerStore()
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName, Paths: paths}}})
+	s.get("/login", func(c *Call) {
+		c.change(t, store, func(session map[any]any) {
+			for k, v := range values {
+				session[k] = v
+			}
+		})
+	})
+	return rec, s.audited("/x", "refund")
+}
+
+func defaultPaths(t *testing.T, a Adapter) {
+	for _, c := range []struct {
+		values map[any]any
+		user   string
+	}{
+		{map[any]any{"userinfo": map[string]any{"preferred_username": "alice"}}, "alice"},
+		{map[any]any{"username": "bob"}, "bob"},
+		{map[any]any{"user": "carol"}, "carol"},
+		{map[any]any{"user": "carol", "username": "bob", "userinfo": map[string]any{"preferred_username": "alice"}}, "alice"},
+		{map[any]any{"user": "carol", "username": "bob", "userinfo": map[string]any{"name": "alice"}}, "bob"},
+		{map[any]any{"user": 42}, "42"},
+		{map[any]any{"userinfo": "text", "user": "carol"}, "carol"},
+	} {
+		rec, err := sessionAudit(t, a, c.values)
+		wantNil(t, err)
+		wantUser(t, rec, "refund", c.user)
+	}
+}
+
+func namedPaths(t *testing.T, a Adapter) {
+	values := map[any]any{
+		"username": "not this one",
+		"account":  map[any]any{"id": int64(7)},
+		"a.b":      "dotted",
+		"a":        map[string]string{"b": "nested"},
+	}
+	for path, user := range map[string]string{"account.id": "7", "a.b": "dotted"} {
+		rec, err := sessionAudit(t, a, values, path)
+		wantNil(t, err)
+		wantUser(t, rec, "refund", user)
+	}
+	rec, err := sessionAudit(t, a, values, "nowhere", "account", "a.b.c")
+	wantNil(t, err)
+	wantNothing(t, rec)
+}
+
+type selfPointer *selfPointer
+
+type panicker struct{}
+
+func (panicker) String() string { panic("no text") }
+
+func hostileValues(t *testing.T, a Adapter) {
+	cyclic := map[string]any{}
+	cyclic["preferred_username"] = cyclic
+	var self selfPointer
+	self = &self
+	for _, v := range []any{
+		nil, true, math.NaN(), 1i, "", []byte(nil), []int{1}, struct{}{}, make(chan int), func() {}, self,
+		cyclic, map[int]string{1: "x"}, map[string]string(nil), (*string)(nil), (*panicker)(nil), (*int)(nil),
+		map[any]any{"preferred_username": cyclic}, struct{ preferred_username string }{"x"},
+	} {
+		what := fmt.Sprintf("%T", v)
+		rec, err := sessionAudit(t, a, map[any]any{"userinfo": v, "username": v, 7: v, "user": "alice"})
+		if err != nil || len(rec.Events()) != 1 || rec.Last("refund").User != "alice" {
+			t.Errorf("%s: %v, %+v, want the user of the next path", what, err, rec.Events())
+		}
+		rec, err = sessionAudit(t, a, map[any]any{"userinfo": v, "username": v, "user": v})
+		if err != nil || len(rec.Events()) != 0 {
+			t.Errorf("%s: %v, %+v, want nobody", what, err, rec.Events())
+		}
+	}
+	// What no encoding could have made is stored all the same, and made harmless.
+	rec, err := sessionAudit(t, a, map[any]any{"user": "a\x00b\xff" + strings.Repeat("x", 10<<20)})
+	wantNil(t, err)
+	if user := rec.Last("refund").User; !strings.HasPrefix(user, "a\uFFFDb\uFFFD") || len(user) > 1024 {
+		t.Errorf("user of %d bytes, %.10q", len(user), user)
+	}
+}
+
+func panickingValue(t *testing.T, a Adapter) {
+	rec, err := sessionAudit(t, a, map[any]any{"username": panicker{}, "user": "alice"})
+	wantText(t, err, "panicked", "no text")
+	wantNothing(t, rec)
+}
+
+// badCookie visits with value as the session's cookie.
+func badCookie(s *site, value string, handle func(*Call)) {
+	r := s.request("/x")
+	r.AddCookie(&http.Cookie{Name: sessionName, Value: value})
+	s.send(s.client, r, handle)
+}
+
+func badCookies(t *testing.T, a Adapter) {
+	store := cookieStore()
+	encoded, err := securecookie.EncodeMulti(sessionName, map[any]any{"username": "mallory"}, store.Codecs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := sessions.NewCookieStore([]byte("another key of thirty-two bytes!"))
+	forged, err := securecookie.EncodeMulti(sessionName, map[any]any{"username": "mallory"}, foreign.Codecs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired := cookieStore()
+	expired.MaxAge(-1)
+	long := strings.Repeat("x", 10<<10)
+	for _, c := range []struct {
+		name, value string
+		store       *sessions.CookieStore
+	}{
+		{"tampered", encoded[:len(encoded)-4] + "AAAA", store},
+		{"cut", encoded[:len(encoded)/2], store},
+		{"foreign key", forged, store},
+		{"oversized", long, store},
+		{"not base64", "!!", store},
+		{"empty", "", store},
+		{"expired", encoded, expired},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rec := New(t)
+			s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: c.store, Name: sessionName}}})
+			badCookie(s, c.value, func(c *Call) { wantNil(t, c.Audit("refund", nil)) })
+			wantNothing(t, rec)
+		})
+	}
+	// The cookie that all this was made from is good.
+	rec := New(t)
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	badCookie(s, encoded, func(c *Call) { wantNil(t, c.Audit("refund", nil)) })
+	wantUser(t, rec, "refund", "mallory")
+}
+
+func signInOverBadCookie(t *testing.T, a Adapter) {
+	rec, store := New(t), cookieStore()
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	badCookie(s, "tampered", func(c *Call) {
+		wantNil(t, c.Audit("before", nil))
+		c.change(t, store, func(values map[any]any) { values["username"] = "alice" })
+		wantNil(t, c.Audit("login", nil))
+	})
+	wantUser(t, rec, "login", "alice")
+	if n := len(rec.Events()); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+}
+
+func sessionFileGone(t *testing.T, a Adapter) {
+	rec := New(t)
+	key := []byte("0123456789abcdef0123456789abcdef")
+	before, after := sessions.NewFilesystemStore(t.TempDir(), key), sessions.NewFilesystemStore(t.TempDir(), key)
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: after, Name: sessionName}}})
+	s.signIn(before, "alice")
+	wantNil(t, s.audited("/x", "refund"))
+	wantNothing(t, rec)
+}
+
+func storeDown(t *testing.T, a Adapter) {
+	rec, store := New(t), newServerStore()
+	s := newSite(t, a, bySession(rec, store))
+	s.signIn(store, "alice")
+	down := errors.New("connection refused")
+	store.failWith(func(*http.Request) error { return down })
+	s.get("/x", func(c *Call) {
+		for range 2 {
+			err := c.Audit("refund", nil)
+			wantError(t, err, down)
+			wantText(t, err, sessionName, "store")
+		}
+	})
+	wantNothing(t, rec)
+	store.failWith(nil)
+	wantNil(t, s.audited("/x", "refund"))
+	wantUser(t, rec, "refund", "alice")
+}
+
+func storePanics(t *testing.T, a Adapter) {
+	rec, store := New(t), newServerStore()
+	store.failWith(func(*http.Request) error { panic("pool is closed") })
+	s := newSite(t, a, bySession(rec, store))
+	wantText(t, s.audited("/x", "refund"), "panicked", "pool is closed")
+	wantNothing(t, rec)
+}
+
+func storeWithoutKey(t *testing.T, a Adapter) {
+	rec := New(t)
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: sessions.NewCookieStore(), Name: sessionName}}})
+	badCookie(s, "anything", func(c *Call) {
+		if err := c.Audit("refund", nil); err == nil {
+			t.Error("a store that can never know anybody passed for nobody")
+		}
+	})
+	wantNothing(t, rec)
+}
+
+func badSessionName(t *testing.T, a Adapter) {
+	rec := New(t)
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: cookieStore(), Name: "no name"}}})
+	wantText(t, s.audited("/x", "refund"), "no name")
+	wantNothing(t, rec)
+}
+
+func nilStore(t *testing.T, a Adapter) {
+	rec := New(t)
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Name: sessionName}}})
+	wantText(t, s.audited("/x", "refund"), "SessionUser", "pass")
+	wantNil(t, s.audited("/x", "refund", core.As("alice")))
+	wantUser(t, rec, "refund", "alice")
+}
+
+func contribDefault(t *testing.T, a Adapter) {
+	rec, store := New(t), newServerStore()
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
+	s.get("/x", func(c *Call) {
+		wantNil(t, c.Audit("before", nil))
+		c.change(t, store, func(values map[any]any) { values["user"] = "alice" })
+		wantNil(t, c.Audit("in", nil))
+	})
+	wantNil(t, s.audited("/y", "next"))
+	wantUser(t, rec, "in", "alice")
+	wantUser(t, rec, "next", "alice")
+	if n := len(rec.Events()); n != 2 {
+		t.Errorf("%d events, want 2", n)
+	}
+}
+
+func contribByName(t *testing.T, a Adapter) {
+	for _, name := range []string{sessionName, "second"} {
+		rec, store := New(t), newServerStore()
+		s := newSite(t, a, Setup{
+			Recorder:     rec.Recorder(),
+			Contrib:      &SessionUser{Store: store, Name: sessionName},
+			SessionUsers: []SessionUser{{Name: name, Paths: []string{"login.id"}}},
+		})
+		s.get("/login", func(c *Call) {
+			session, err := store.Get(c.Request, name)
+			wantNil(t, err)
+			session.Values["login"] = map[string]any{"id": 12}
+			wantNil(t, session.Save(c.Request, c.Writer))
+		})
+		wantNil(t, s.audited("/x", "refund"))
+		wantUser(t, rec, "refund", "12")
+	}
+}
+
+func contribDown(t *testing.T, a Adapter) {
+	rec, store := New(t), newServerStore()
+	s := newSite(t, a, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
+	s.get("/login", func(c *Call) {
+		c.change(t, store, func(values map[any]any) { values["user"] = "alice" })
+	})
+	down := errors.New("connection refused")
+	store.failWith(func(*http.Request) error { return down })
+	wantError(t, s.audited("/x", "refund"), down)
+	store.failWith(func(*http.Request) error { panic("pool is closed") })
+	wantText(t, s.audited("/x", "refund"), "pool is closed")
+	wantNothing(t, rec)
+}
+
+func contribAlone(t *testing.T, a Adapter) {
+	rec, store := New(t), newServerStore()
+	setDefault(t, rec.Recorder())
+	s := newSite(t, a, Setup{NoMiddleware: true, Contrib: &SessionUser{Store: store, Name: sessionName}})
+	var detached context.Context
+	s.get("/x", func(c *Call) {
+		c.change(t, store, func(values map[any]any) { values["user"] = "alice" })
+		wantNil(t, c.Audit("refund", nil))
+		detached = c.Detach()
+	})
+	wantUser(t, rec, "refund", "alice")
+	wantNil(t, core.Audit(detached, "later", nil))
+	wantUser(t, rec, "later", "alice")
+}

@@ -1,0 +1,223 @@
+package core
+
+import (
+	"encoding/base64"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// The marks: objects of one such key keep the kinds that JSON does not have.
+// Whatever else begins with "$" gets one more, see appendKey.
+const (
+	timeMark  = "$time"
+	bytesMark = "$bytes"
+	floatMark = "$float"
+)
+
+// maxJSONDepth is how deep JSON may nest; what core itself writes is far below.
+const maxJSONDepth = 1000
+
+// AppendJSON appends v to dst as JSON that [ParseJSON] turns back into an equal
+// value of the same kind, also after Postgres kept it as jsonb. v should be
+// normalised, see [Event.Normalize]; if it is not, its normalised value is
+// appended, cut to [DefaultMaxEventBytes]. It must not contain itself.
+//
+// Integers are int64 and uint64; a number with a fraction or an exponent is a
+// float64: 1.0, 1e+300. Other kinds are marked: {"$time":"2020-01-02T03:04:05.000006Z"},
+// {"$bytes":"base64"}, {"$float":"NaN"}, {"$float":"+Inf"}, {"$float":"-Inf"}. A key
+// of v that begins with "$" is written with one more, so that it is never a mark.
+// Keys are sorted; "<", ">" and "&" are not escaped; NUL never occurs.
+func AppendJSON(dst []byte, v any) []byte { return appendValue(dst, v, 0) }
+
+func appendValue(dst []byte, v any, depth int) []byte {
+	switch x := v.(type) {
+	case nil:
+		return append(dst, "null"...)
+	case bool:
+		return strconv.AppendBool(dst, x)
+	case int64:
+		return strconv.AppendInt(dst, x, 10)
+	case uint64:
+		return strconv.AppendUint(dst, x, 10)
+	case float64:
+		return appendFloat(dst, x)
+	case string:
+		return appendString(dst, x)
+	case time.Time:
+		if x = x.UTC(); storable(x) {
+			dst = append(dst, `{"`+timeMark+`":`...)
+			return append(appendTime(dst, x), '}')
+		}
+	case []byte:
+		if x == nil {
+			return append(dst, "null"...)
+		}
+		dst = append(dst, `{"`+bytesMark+`":"`...)
+		return append(base64.StdEncoding.AppendEncode(dst, x), `"}`...)
+	case []any:
+		if x == nil {
+			return append(dst, "null"...)
+		}
+		if depth < maxJSONDepth {
+			return appendList(dst, x, depth+1)
+		}
+		return append(dst, `"(nested too deep)"`...)
+	case Fields:
+		return appendValue(dst, map[string]any(x), depth)
+	case map[string]any:
+		if x == nil {
+			return append(dst, "null"...)
+		}
+		if depth < maxJSONDepth {
+			return appendObject(dst, x, depth+1)
+		}
+		return append(dst, `"(nested too deep)"`...)
+	}
+	return appendValue(dst, normalValue(v), depth)
+}
+
+func appendList(dst []byte, list []any, depth int) []byte {
+	dst = append(dst, '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendValue(dst, v, depth)
+	}
+	return append(dst, ']')
+}
+
+func appendObject(dst []byte, m map[string]any, depth int) []byte {
+	var few [16]string
+	keys := few[:0]
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	dst = append(dst, '{')
+	first := true
+	for _, key := range keys {
+		v := m[key]
+		if v == nil {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = appendKey(dst, key)
+		dst = appendValue(dst, v, depth)
+	}
+	return append(dst, '}')
+}
+
+// appendKey doubles a leading "$", so that no caller's key is taken for a mark.
+func appendKey(dst []byte, key string) []byte {
+	start := len(dst)
+	dst = appendString(dst, key)
+	if len(key) > 0 && key[0] == '$' {
+		dst = slices.Insert(dst, start+1, '$')
+	}
+	return append(dst, ':')
+}
+
+// appendFloat writes what comes back as a float64. From 1e21 on jsonb writes the
+// exponent out, but such an integer is no uint64 and therefore a float64 again.
+func appendFloat(dst []byte, f float64) []byte {
+	switch {
+	case math.IsNaN(f):
+		return append(dst, `{"`+floatMark+`":"NaN"}`...)
+	case math.IsInf(f, 1):
+		return append(dst, `{"`+floatMark+`":"+Inf"}`...)
+	case math.IsInf(f, -1):
+		return append(dst, `{"`+floatMark+`":"-Inf"}`...)
+	}
+	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strconv.AppendFloat(dst, f, 'e', -1, 64)
+	}
+	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
+	if f == math.Trunc(f) {
+		dst = append(dst, ".0"...)
+	}
+	return dst
+}
+
+// appendTime writes t, which is in UTC and storable, as RFC 3339 with microseconds.
+func appendTime(dst []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	dst = append(dst, '"')
+	dst = appendDigits(dst, year, 4)
+	dst = append(dst, '-')
+	dst = appendDigits(dst, int(month), 2)
+	dst = append(dst, '-')
+	dst = appendDigits(dst, day, 2)
+	dst = append(dst, 'T')
+	dst = appendDigits(dst, hour, 2)
+	dst = append(dst, ':')
+	dst = appendDigits(dst, minute, 2)
+	dst = append(dst, ':')
+	dst = appendDigits(dst, second, 2)
+	dst = append(dst, '.')
+	dst = appendDigits(dst, t.Nanosecond()/1000, 6)
+	return append(dst, `Z"`...)
+}
+
+func appendDigits(dst []byte, n, width int) []byte {
+	start := len(dst)
+	for range width {
+		dst = append(dst, '0')
+	}
+	for i := start + width - 1; n > 0; i-- {
+		dst[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return dst
+}
+
+// appendString writes s, with U+FFFD for NUL and for what is not UTF-8.
+func appendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	done := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		width := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			if r, width = utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || width > 1 {
+				i += width
+				continue
+			}
+		}
+		dst = append(dst, s[done:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		default:
+			if c == 0 || c >= utf8.RuneSelf {
+				dst = append(dst, "\uFFFD"...)
+			} else {
+				dst = append(dst, `\u00`...)
+				dst = append(dst, hex[c>>4], hex[c&15])
+			}
+		}
+		i += width
+		done = i
+	}
+	dst = append(dst, s[done:]...)
+	return append(dst, '"')
+}

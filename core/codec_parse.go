@@ -1,0 +1,386 @@
+package core
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// ParseJSON returns the normalised value that data holds: what [AppendJSON] wrote,
+// or any other JSON nested at most 1000 deep. An integer that fits neither int64
+// nor uint64 is a float64, a number beyond float64 its text. An object that looks
+// like a mark but is none, because its value is of no use, is kept as it is. Null
+// in an object is absent; of equal keys the last counts. Errors say where, never what.
+func ParseJSON(data []byte) (any, error) {
+	p := parser{data: data, marks: true}
+	return p.document()
+}
+
+// parser reads one JSON document.
+type parser struct {
+	data []byte
+	at   int
+	// marks says that the document may hold what AppendJSON marked. Other JSON is
+	// taken literally, and its integers beyond uint64 are texts.
+	marks bool
+}
+
+func (p *parser) document() (any, error) {
+	v, err := p.value(0)
+	if err == nil {
+		err = p.end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// end makes sure that nothing but white space follows.
+func (p *parser) end() error {
+	if p.peek(); p.at < len(p.data) {
+		return p.fail("something follows the value")
+	}
+	return nil
+}
+
+func (p *parser) fail(reason string) error {
+	return fmt.Errorf("auditing: invalid JSON at byte %d: %s", p.at, reason)
+}
+
+// peek skips white space and returns the next byte, 0 at the end.
+func (p *parser) peek() byte {
+	for ; p.at < len(p.data); p.at++ {
+		switch c := p.data[p.at]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// accept skips c if it is next.
+func (p *parser) accept(c byte) bool {
+	if p.peek() != c {
+		return false
+	}
+	p.at++
+	return true
+}
+
+func (p *parser) value(depth int) (any, error) {
+	switch c := p.peek(); {
+	case c == '"':
+		return p.string()
+	case c == '{':
+		return p.object(depth, p.marks)
+	case c == '[':
+		return p.list(depth)
+	case c == 't':
+		return true, p.literal("true")
+	case c == 'f':
+		return false, p.literal("false")
+	case c == 'n':
+		return nil, p.literal("null")
+	case c == '-' || '0' <= c && c <= '9':
+		width := scanNumber(p.data[p.at:])
+		if width == 0 {
+			return nil, p.fail("a number without digits")
+		}
+		p.at += width
+		return parseNumber(string(p.data[p.at-width:p.at]), p.marks), nil
+	case p.at == len(p.data):
+		return nil, p.fail("it ends too early")
+	}
+	return nil, p.fail("no value begins like this")
+}
+
+func (p *parser) literal(word string) error {
+	if !bytes.HasPrefix(p.data[p.at:], []byte(word)) {
+		return p.fail("expected " + word)
+	}
+	p.at += len(word)
+	return nil
+}
+
+func (p *parser) list(depth int) (any, error) {
+	list := []any{}
+	if depth >= maxJSONDepth {
+		return nil, p.fail("nested too deep")
+	}
+	for p.at++; ; {
+		if len(list) == 0 && p.accept(']') {
+			return list, nil
+		}
+		v, err := p.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+		if p.accept(']') {
+			return list, nil
+		}
+		if !p.accept(',') {
+			return nil, p.fail("expected , or ]")
+		}
+	}
+}
+
+// object reads an object, which is a mark if marks allow it and it is one.
+func (p *parser) object(depth int, marks bool) (any, error) {
+	m := make(map[string]any)
+	raw := "" // the last key as it is written
+	count := 0
+	err := p.members(depth, func(key string) error {
+		raw = key
+		count++
+		if p.marks && len(key) > 1 && key[:2] == "$$" {
+			key = key[1:]
+		}
+		v, err := p.value(depth + 1)
+		if v != nil {
+			m[key] = v
+		} else {
+			delete(m, key)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if marks && count == 1 {
+		if text, ok := m[raw].(string); ok {
+			if v, ok := unmark(raw, text); ok {
+				return v, nil
+			}
+		}
+	}
+	return m, nil
+}
+
+// members reads an object and calls member with each key, to read the value.
+func (p *parser) members(depth int, member func(key string) error) error {
+	if depth >= maxJSONDepth {
+		return p.fail("nested too deep")
+	}
+	if !p.accept('{') {
+		return p.fail("expected an object")
+	}
+	for first := true; ; first = false {
+		if first && p.accept('}') {
+			return nil
+		}
+		if p.peek() != '"' {
+			return p.fail("expected a key")
+		}
+		key, err := p.string()
+		if err != nil {
+			return err
+		}
+		if !p.accept(':') {
+			return p.fail("expected :")
+		}
+		if err := member(key); err != nil {
+			return err
+		}
+		if p.accept('}') {
+			return nil
+		}
+		if !p.accept(',') {
+			return p.fail("expected , or }")
+		}
+	}
+}
+
+// unmark returns the value that a mark stands for.
+func unmark(mark, text string) (v any, ok bool) {
+	switch mark {
+	case timeMark:
+		t, err := time.Parse(time.RFC3339Nano, text)
+		t = t.UTC().Truncate(time.Microsecond)
+		return t, err == nil && storable(t)
+	case bytesMark:
+		b, err := base64.StdEncoding.DecodeString(text)
+		return b, err == nil
+	case floatMark:
+		switch text {
+		case "NaN":
+			return math.NaN(), true
+		case "+Inf":
+			return math.Inf(1), true
+		case "-Inf":
+			return math.Inf(-1), true
+		}
+	}
+	return nil, false
+}
+
+// string reads a string, with U+FFFD for NUL and for what is not UTF-8.
+func (p *parser) string() (string, error) {
+	p.at++
+	start := p.at
+	for i := start; i < len(p.data); i++ {
+		switch c := p.data[i]; {
+		case c == '"':
+			p.at = i + 1
+			return cleanText(string(p.data[start:i])), nil
+		case c == '\\':
+			return p.escaped(start)
+		case c < ' ':
+			p.at = i
+			return "", p.fail("a control character in a string")
+		}
+	}
+	p.at = len(p.data)
+	return "", p.fail("a string does not end")
+}
+
+// escaped reads a string in which there is a backslash.
+func (p *parser) escaped(start int) (string, error) {
+	var text []byte
+	for i := start; i < len(p.data); i++ {
+		c := p.data[i]
+		switch {
+		case c == '"':
+			p.at = i + 1
+			return cleanText(string(text)), nil
+		case c < ' ':
+			p.at = i
+			return "", p.fail("a control character in a string")
+		case c != '\\':
+			text = append(text, c)
+			continue
+		}
+		r, width := unescape(p.data[i+1:])
+		if width == 0 {
+			p.at = i
+			return "", p.fail("no such escape")
+		}
+		text = utf8.AppendRune(text, r)
+		i += width
+	}
+	p.at = len(p.data)
+	return "", p.fail("a string does not end")
+}
+
+// unescape returns the rune of the escape whose backslash precedes s and how long
+// it is; 0 when there is none. Half a surrogate pair is U+FFFD.
+func unescape(s []byte) (r rune, width int) {
+	if len(s) == 0 {
+		return 0, 0
+	}
+	switch s[0] {
+	case '"', '\\', '/':
+		return rune(s[0]), 1
+	case 'b':
+		return '\b', 1
+	case 'f':
+		return '\f', 1
+	case 'n':
+		return '\n', 1
+	case 'r':
+		return '\r', 1
+	case 't':
+		return '\t', 1
+	case 'u':
+		r, ok := hexRune(s[1:])
+		if !ok {
+			return 0, 0
+		}
+		if utf16.IsSurrogate(r) && len(s) > 6 && s[5] == '\\' && s[6] == 'u' {
+			low, _ := hexRune(s[7:])
+			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+				return pair, 11
+			}
+		}
+		return r, 5
+	}
+	return 0, 0
+}
+
+func hexRune(s []byte) (r rune, ok bool) {
+	if len(s) < 4 {
+		return 0, false
+	}
+	for _, c := range s[:4] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// scanNumber returns how long the JSON number is that s begins with, 0 when there is none.
+func scanNumber[T string | []byte](s T) int {
+	i := 0
+	digits := func() bool {
+		start := i
+		for i < len(s) && '0' <= s[i] && s[i] <= '9' {
+			i++
+		}
+		return i > start
+	}
+	if i < len(s) && s[i] == '-' {
+		i++
+	}
+	if i < len(s) && s[i] == '0' {
+		i++
+	} else if !digits() {
+		return 0
+	}
+	if i < len(s) && s[i] == '.' {
+		if i++; !digits() {
+			return 0
+		}
+	}
+	if i < len(s) && s[i]|0x20 == 'e' {
+		if i++; i < len(s) && (s[i] == '+' || s[i] == '-') {
+			i++
+		}
+		if !digits() {
+			return 0
+		}
+	}
+	return i
+}
+
+// parseNumber returns the number that a JSON literal stands for: int64, uint64
+// above its range, float64, or the literal itself when it is too large. Large
+// integers are rounded to float64 only if asked for.
+func parseNumber(literal string, roundIntegers bool) any {
+	isInteger := true
+	for i := range len(literal) {
+		if c := literal[i]; c == '.' || c|0x20 == 'e' {
+			isInteger = false
+			break
+		}
+	}
+	if isInteger {
+		if i, err := strconv.ParseInt(literal, 10, 64); err == nil {
+			return i
+		}
+		if u, err := strconv.ParseUint(literal, 10, 64); err == nil {
+			return u
+		}
+		if !roundIntegers {
+			return literal
+		}
+	}
+	f, err := strconv.ParseFloat(literal, 64)
+	if err != nil {
+		return literal
+	}
+	return f
+}

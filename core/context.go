@@ -1,0 +1,155 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+)
+
+// Origin answers who is acting and from where. An adapter puts one into each
+// request's context with [NewContext]; it is asked when an audit is made, never before.
+//
+// Its methods may be called from several goroutines at once. ctx is the one the
+// audit was made with, so that what layers inside the adapter put there is seen.
+type Origin interface {
+	// User returns who is acting; "" is nobody. An error, [ErrRequestOver] among
+	// them, fails the audit: it never passes for nobody.
+	User(ctx context.Context) (string, error)
+	// Request returns from where, nil outside a request. It must not change afterwards.
+	Request(ctx context.Context) *Request
+}
+
+type contextKey struct{}
+
+// scope is what NewContext puts into a context: one allocation, because every
+// request of an application pays for it.
+type scope struct {
+	context.Context
+	recorder *Recorder
+	origin   Origin
+}
+
+func (s *scope) Value(key any) any {
+	if key == (contextKey{}) {
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+// NewContext returns a context whose audits go to rec and are signed by origin.
+// A nil rec leaves the choice to the parent's recorder, then to [SetDefault]; a
+// nil origin is outside a request with no user.
+func NewContext(ctx context.Context, rec *Recorder, origin Origin) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if rec == nil {
+		if parent := scopeOf(ctx); parent != nil {
+			rec = parent.recorder
+		}
+	}
+	return &scope{Context: ctx, recorder: rec, origin: origin}
+}
+
+// HasOrigin reports whether audits made with ctx are signed by an [Origin].
+func HasOrigin(ctx context.Context) bool {
+	s := scopeOf(ctx)
+	return s != nil && s.origin != nil
+}
+
+func scopeOf(ctx context.Context) *scope {
+	if ctx == nil {
+		return nil
+	}
+	if s, ok := ctx.Value(contextKey{}).(*scope); ok {
+		return s
+	}
+	for _, unwrap := range unwrappers {
+		if inner := unwrap(ctx); inner != nil {
+			if s, ok := inner.Value(contextKey{}).(*scope); ok {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+var unwrappers []func(context.Context) context.Context
+
+// RegisterUnwrapper is for the adapter of a framework whose own context does not
+// lead to the request's context. f returns that inner context, or nil when ctx
+// does not stem from the framework. Call it from init only.
+func RegisterUnwrapper(f func(ctx context.Context) context.Context) {
+	unwrappers = append(unwrappers, f)
+}
+
+var (
+	defaultRecorder atomic.Pointer[Recorder]
+	// anyRecorder is set once a recorder was made in this process: from then on an
+	// audit that leads to none is a mistake to report, not a first try on the console.
+	anyRecorder atomic.Bool
+)
+
+// SetDefault names the recorder for audits whose context leads to none; nil takes
+// it back.
+func SetDefault(rec *Recorder) { defaultRecorder.Store(rec) }
+
+// Audit records that the acting user did what tag says, with fields, through the
+// recorder that ctx leads to. See [Recorder.Audit] for what its return means.
+//
+// While no recorder was ever made in the process, audits are printed to the
+// console. Once one was, a ctx that leads to none uses the one named by
+// [SetDefault], else the audit fails with [ErrNoRecorder].
+func Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error {
+	s := scopeOf(ctx)
+	rec := defaultRecorder.Load()
+	if s != nil && s.recorder != nil {
+		rec = s.recorder
+	}
+	if rec == nil && !anyRecorder.Load() {
+		rec = consoleRecorder()
+	}
+	return rec.audit(ctx, s, tag, fields, opts)
+}
+
+// Detach returns a context for work that outlives the request: it keeps ctx's
+// values and recorder, drops its cancellation and deadline, and signs audits with
+// the user and request of now. Call it on the handler's goroutine. When the user
+// cannot be determined, each audit made with the result returns that error. Of a
+// framework's own context the values of the request's context are kept.
+func Detach(ctx context.Context) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	s := scopeOf(ctx)
+	var origin *fixedOrigin
+	if s != nil && s.origin != nil {
+		user, userErr := userOf(ctx, s.origin)
+		request, requestErr := requestOf(ctx, s.origin)
+		origin = &fixedOrigin{user: user, err: errors.Join(userErr, requestErr), request: request}
+	}
+	// A framework's own context is reused for the next request: keep none of it.
+	for _, unwrap := range unwrappers {
+		if inner := unwrap(ctx); inner != nil {
+			ctx = inner
+		}
+	}
+	detached := context.WithoutCancel(ctx)
+	switch {
+	case s == nil:
+		return detached
+	case origin == nil:
+		return NewContext(detached, s.recorder, nil)
+	}
+	return NewContext(detached, s.recorder, origin)
+}
+
+// fixedOrigin is an origin that was resolved once, by Detach.
+type fixedOrigin struct {
+	user    string
+	err     error
+	request *Request
+}
+
+func (o *fixedOrigin) User(context.Context) (string, error) { return o.user, o.err }
+func (o *fixedOrigin) Request(context.Context) *Request     { return o.request }

@@ -1,0 +1,56 @@
+package core
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// DefaultMaxEventBytes is how large one normalised event may be, in bytes, before
+// its largest values are cut and marked.
+const DefaultMaxEventBytes = 1 << 20
+
+// Fields is what happened: the names and values a caller gives to one audit.
+//
+// Any Go value may stand in it. [Event.Normalize] brings every value to one of
+// bool, int64, uint64 (only above the range of int64), float64, string,
+// [time.Time], []byte, []any and map[string]any; a nil value is absent.
+type Fields map[string]any
+
+// Event is one audit: who did what, when, from where.
+type Event struct {
+	// ID is a UUIDv7 made before the event is first written. A store that sees an
+	// ID twice stores it once, so writing again is always safe.
+	ID uuid.UUID
+	// Tag names the collection; in SQL it names the table.
+	Tag string
+	// User is who acted.
+	User string
+	// Time is when, in UTC with microseconds.
+	Time time.Time
+	// Request is from where; nil when the audit was made outside a request.
+	Request *Request
+	// Fields is what happened.
+	Fields Fields
+}
+
+// Request is what an adapter knows of the HTTP request in which an audit was made.
+type Request struct {
+	// Path is the decoded path without the query.
+	Path string
+	// Host is the requested host without its port.
+	Host string
+	// IP is the client's address as far as trusted proxies vouch for it.
+	IP string
+	// Method is the HTTP method.
+	Method string
+	// Peer is the address of the other end of the connection, without its port.
+	Peer string
+	// Forwarded is X-Forwarded-For as it arrived, all its lines joined by ", ":
+	// evidence, not truth.
+	Forwarded string
+	// UserAgent is the User-Agent header as it arrived.
+	UserAgent string
+	// ID is the X-Request-ID header.
+	ID string
+}

@@ -1,0 +1,136 @@
+package core_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// memory is about the smallest Store there is.
+type memory struct {
+	mu     sync.Mutex
+	known  map[uuid.UUID]bool
+	events []core.Event
+}
+
+func (m *memory) Save(_ context.Context, events []core.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range events {
+		if !m.known[e.ID] {
+			m.known[e.ID] = true
+			m.events = append(m.events, e)
+		}
+	}
+	return nil
+}
+
+func (m *memory) last() core.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.events[len(m.events)-1]
+}
+
+func newMemory() *memory { return &memory{known: map[uuid.UUID]bool{}} }
+
+// session is what an adapter puts into each request's context.
+type session struct{ user string }
+
+func (s session) User(context.Context) (string, error) { return s.user, nil }
+func (s session) Request(context.Context) *core.Request {
+	return &core.Request{Path: "/refund", IP: "203.0.113.9"}
+}
+
+func ExampleRecorder_Audit() {
+	ctx := context.Background()
+	store := newMemory()
+	rec, err := core.New(store, core.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer rec.Close(ctx)
+
+	// nil means that the event is durable in the store.
+	if err := rec.Audit(ctx, "nightly", core.Fields{"rows": 10}, core.As("cron")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	event := store.last()
+	fmt.Println(event.Tag, event.User, event.Fields)
+	// Output: nightly cron map[rows:10]
+}
+
+func ExampleAudit() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(context.Background())
+
+	// An adapter's middleware does this for each request.
+	ctx := core.NewContext(context.Background(), rec, session{user: "alice"})
+
+	// Anywhere below it the context is enough.
+	err := core.Audit(ctx, "refund", core.Fields{"order": 42})
+	event := store.last()
+	fmt.Println(err, event.User, event.Request.Path, event.Request.IP, event.Fields)
+	// Output: <nil> alice /refund 203.0.113.9 map[order:42]
+}
+
+func ExampleAs() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(context.Background())
+	ctx := core.NewContext(context.Background(), rec, session{user: "alice"})
+
+	rec.Audit(ctx, "impersonate", nil, core.As("support"))
+	fmt.Println(store.last().User)
+	// Output: support
+}
+
+func ExampleAt() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(context.Background())
+
+	when := time.Date(2019, 12, 5, 13, 55, 55, 636742000, time.UTC)
+	rec.Audit(context.Background(), "import", core.Fields{"row": 7}, core.As("me"), core.At(when))
+	fmt.Println(store.last().Time.Format(time.RFC3339Nano))
+	// Output: 2019-12-05T13:55:55.636742Z
+}
+
+func ExampleDetach() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(context.Background())
+	request, end := context.WithCancel(core.NewContext(context.Background(), rec, session{user: "alice"}))
+
+	detached := core.Detach(request) // on the handler's goroutine
+	done := make(chan error)
+	go func() {
+		<-request.Done() // the handler has returned
+		done <- core.Audit(detached, "export", core.Fields{"pages": 3})
+	}()
+	end()
+	fmt.Println(<-done, store.last().User, store.last().Request.Path)
+	// Output: <nil> alice /refund
+}
+
+func ExampleRecorder_Stats() {
+	rec, _ := core.New(newMemory(), core.Config{RequireUser: true})
+	ctx := context.Background()
+	rec.Audit(ctx, "login", nil, core.As("alice"))
+	err := rec.Audit(ctx, "login", nil) // nobody
+	rec.Close(ctx)
+
+	s := rec.Stats()
+	fmt.Println(err)
+	fmt.Println(s.Attempted, "attempted,", s.Stored, "stored,", s.Failed, "failed,", s.Pending, "pending")
+	// Output:
+	// auditing "login": no user: sign in, give the middleware a SessionUser or User option, or pass core.As
+	// 2 attempted, 1 stored, 1 failed, 0 pending
+}

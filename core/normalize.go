@@ -1,0 +1,135 @@
+package core
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	maxTagBytes  = 1 << 10
+	maxUserBytes = 256
+	maxFactBytes = 4 << 10
+)
+
+// Normalize returns the event as every store keeps it. Nothing that a caller can
+// pass makes it fail, and neither e.Fields nor e.Request is changed or (Fields)
+// kept. Normalising again changes nothing. A maxBytes that is not positive is
+// [DefaultMaxEventBytes].
+//
+// An ID or a Time that is zero is filled in. Time becomes UTC in whole
+// microseconds within the years 1 to 9999. The tag is cut at 1 KiB, the user at
+// 256 bytes, each fact of the request at 4 KiB; what was cut ends in a mark such
+// as "…(cut from 5000 bytes)". In every text, what is not UTF-8 becomes U+FFFD,
+// and so does NUL.
+//
+// The fields become what [Fields] lists. For one value the first line that
+// applies decides:
+//
+//   - [log/slog.LogValuer]: what LogValue returns, a group as map[string]any, so that
+//     a value that hides itself stays hidden wherever it stands
+//   - [time.Time]: in UTC and whole microseconds; its text outside the years 1 to 9999
+//   - [time.Duration]: int64 nanoseconds
+//   - [encoding/json.Number] and [encoding/json.Marshaler]: the JSON value; a number is int64,
+//     uint64, float64, or its text when it fits none of them
+//   - [encoding.TextMarshaler], error, [fmt.Stringer]: the text
+//   - numbers, bool, string: int64, uint64 only above its range, float64
+//     (a float32 by its shortest decimal), bool, string; complex as text
+//   - byte slices and byte arrays: []byte; other slices and arrays: []any
+//   - maps: map[string]any; of names that become the same, all but one end in "~2", "~3", …
+//   - structs: map[string]any under the names and omissions of their json tags
+//   - channels, functions, cycles, nesting deeper than 32, methods that panic or
+//     fail: a short text such as "(chan int)" or "(main.T: MarshalJSON panicked)"
+//
+// A method with a pointer receiver counts for the value too. Nil pointers,
+// interfaces, maps, slices, channels and functions are nil: absent as a field or
+// an entry of a map, nil in a slice.
+//
+// An event over maxBytes has its largest values cut and marked; byte slices and
+// whatever holds other values become the beginning of their base64 or JSON. If
+// that does not suffice, names are cut at 1 KiB, the last fields in the order of
+// their names are dropped, and the int64 field "audit_cut" counts them.
+func (e Event) Normalize(maxBytes int) Event {
+	e.normalize(maxBytes)
+	return e
+}
+
+// normalize is Normalize in place. It returns about how many bytes of memory the
+// event holds.
+func (e *Event) normalize(maxBytes int) (size int) {
+	if maxBytes <= 0 {
+		maxBytes = DefaultMaxEventBytes
+	}
+	e.stamp()
+	e.Tag = cutText(e.Tag, maxTagBytes)
+	e.User = cutText(e.User, maxUserBytes)
+	e.Request = normalRequest(e.Request)
+	size = eventBytes + len(e.Tag) + len(e.User) + requestSize(e.Request)
+
+	fields, fieldBytes := normalFields(e.Fields, maxBytes-size)
+	e.Fields = fields
+	return size + fieldBytes
+}
+
+// stamp fills in ID and Time and makes Time what stores keep.
+func (e *Event) stamp() {
+	var now time.Time
+	if e.Time.IsZero() {
+		now = time.Now()
+		e.Time = now
+	}
+	if e.ID == uuid.Nil {
+		if now.IsZero() {
+			now = time.Now()
+		}
+		e.ID = newID(now)
+	}
+	e.Time = eventTime(e.Time)
+}
+
+var (
+	yearOne         = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	yearTenThousand = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// eventTime never returns the zero time: that would be filled in when the event is
+// normalised again.
+func eventTime(t time.Time) time.Time {
+	t = t.UTC().Truncate(time.Microsecond)
+	switch {
+	case !t.After(yearOne):
+		return yearOne.Add(time.Microsecond)
+	case !t.Before(yearTenThousand):
+		return yearTenThousand.Add(-time.Microsecond)
+	}
+	return t
+}
+
+// storable reports whether t is within the years that stores can keep.
+func storable(t time.Time) bool {
+	return !t.Before(yearOne) && t.Before(yearTenThousand)
+}
+
+// normalRequest returns r itself unless something must change: it is shared
+// between events.
+func normalRequest(r *Request) *Request {
+	if r == nil || isNormalFact(r.Path) && isNormalFact(r.Host) && isNormalFact(r.IP) && isNormalFact(r.Method) &&
+		isNormalFact(r.Peer) && isNormalFact(r.Forwarded) && isNormalFact(r.UserAgent) && isNormalFact(r.ID) {
+		return r
+	}
+	out := *r
+	for _, fact := range [...]*string{&out.Path, &out.Host, &out.IP, &out.Method, &out.Peer, &out.Forwarded, &out.UserAgent, &out.ID} {
+		*fact = cutText(*fact, maxFactBytes)
+	}
+	return &out
+}
+
+func isNormalFact(s string) bool { return len(s) <= maxFactBytes && isClean(s) }
+
+func requestSize(r *Request) int {
+	if r == nil {
+		return 0
+	}
+	return 8*textBytes + len(r.Path) + len(r.Host) + len(r.IP) + len(r.Method) +
+		len(r.Peer) + len(r.Forwarded) + len(r.UserAgent) + len(r.ID)
+}

@@ -1,0 +1,269 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// DefaultTimeout is how long an audit may take when [Config.Timeout] is not set.
+const DefaultTimeout = 5 * time.Second
+
+// Config sets up a [Recorder]. Its zero value works.
+type Config struct {
+	// Timeout is how long one audit may take, retries included. Defaults to [DefaultTimeout].
+	Timeout time.Duration
+	// RequireUser makes an audit without a user return [ErrNoUser] instead of
+	// being cancelled quietly.
+	RequireUser bool
+	// MaxEventBytes is how large one event may be before its largest values are
+	// cut and marked. Defaults to [DefaultMaxEventBytes].
+	MaxEventBytes int
+	// Logger receives warnings; never values. Defaults to [slog.Default].
+	Logger *slog.Logger
+}
+
+// Recorder turns audits into events and waits until they are durable. Audits that
+// wait at the same moment share one write of the store. It is safe for concurrent
+// use. Make it with [New] and end it with [Recorder.Close].
+type Recorder struct {
+	store Store
+	cfg   Config
+
+	// base ends when Close gives up on the writes that are still under way.
+	base   context.Context
+	cancel context.CancelFunc
+
+	calls sync.Pool // of *call
+	start func()    // r.write, bound once so that starting it allocates nothing
+	out   outbox    // used by the one goroutine that writes
+
+	mu       sync.Mutex
+	queue    queue
+	expiry   time.Time // when timer runs expire; zero when it does not
+	timer    *time.Timer
+	inFlight []*call       // what the store is writing now
+	writing  bool          // the writer goroutine runs
+	wake     chan struct{} // tells it that there is something new
+	closed   bool          // no audit is taken any more
+	stopped  chan struct{} // made by Close, closed when it is through
+	idle     chan struct{} // made by Close, closed when the writer has ended
+	stats    Stats
+	warned   cancelWarning
+}
+
+// New returns a recorder that writes to store. [Recorder.Close] closes the store
+// when it is a [Closer].
+func New(store Store, cfg Config) (*Recorder, error) {
+	if store == nil {
+		return nil, errors.New("auditing: the store is nil: pass one from stores.Open or from a store's New")
+	}
+	r := newRecorder(store, cfg)
+	anyRecorder.Store(true)
+	return r, nil
+}
+
+func newRecorder(store Store, cfg Config) *Recorder {
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.MaxEventBytes <= 0 {
+		cfg.MaxEventBytes = DefaultMaxEventBytes
+	}
+	r := &Recorder{store: store, cfg: cfg, queue: queue{bounds: defaultBounds}, wake: make(chan struct{}, 1)}
+	r.base, r.cancel = context.WithCancel(context.Background())
+	r.calls.New = func() any { return &call{done: make(chan struct{}, 1)} }
+	r.start = r.write
+	return r
+}
+
+// Store returns the store that New was given, nil for a nil Recorder.
+func (r *Recorder) Store() Store {
+	if r == nil {
+		return nil
+	}
+	return r.store
+}
+
+// Audit records that the acting user did what tag says, with fields. The user is
+// the one named by [As], else the one that ctx's [Origin] knows.
+//
+// nil means that the event is durable in the store, or that it was cancelled
+// because nobody could be identified (see [Config.RequireUser]). Every error is an
+// [*AuditError]. The audit neither ends with ctx nor outlasts its own time.
+func (r *Recorder) Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error {
+	return r.audit(ctx, scopeOf(ctx), tag, fields, opts)
+}
+
+func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Fields, opts []Option) error {
+	if r == nil || r.store == nil {
+		return &AuditError{Tag: cutText(tag, maxTagBytes), Err: ErrNoRecorder}
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	now := time.Now()
+	o := auditOptions{within: r.cfg.Timeout}
+	if len(opts) > 0 {
+		o = r.options(opts)
+	}
+	user, request := o.user, (*Request)(nil)
+	var err error
+	if s != nil && s.origin != nil {
+		if user == "" {
+			user, err = userOf(ctx, s.origin)
+		}
+		if user != "" && err == nil {
+			request, err = requestOf(ctx, s.origin)
+		}
+	}
+	if user == "" && err == nil {
+		if err = r.cancelAudit(tag, now); err == nil {
+			return nil
+		}
+	}
+	if err != nil {
+		r.fail()
+		return &AuditError{Tag: cutText(tag, maxTagBytes), Err: err}
+	}
+	if o.at.IsZero() {
+		o.at = now
+	}
+	c := r.calls.Get().(*call)
+	c.event = Event{ID: newID(now), Tag: tag, User: user, Time: o.at, Request: request, Fields: fields}
+	c.size = c.event.normalize(r.cfg.MaxEventBytes)
+	c.deadline = now.Add(o.within)
+	return r.wait(c)
+}
+
+func (r *Recorder) options(opts []Option) auditOptions {
+	var o auditOptions
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&o)
+		}
+	}
+	if o.within <= 0 || o.within > r.cfg.Timeout {
+		o.within = r.cfg.Timeout
+	}
+	return o
+}
+
+// userOf and requestOf ask the origin. A panic in the application's own functions
+// is an error: it must not pass for nobody.
+func userOf(ctx context.Context, origin Origin) (user string, err error) {
+	defer recovered("determining the user", &err)
+	return origin.User(ctx)
+}
+
+func requestOf(ctx context.Context, origin Origin) (request *Request, err error) {
+	defer recovered("describing the request", &err)
+	return origin.Request(ctx), nil
+}
+
+// recovered, when deferred, turns a panic of somebody else's code into *err.
+func recovered(what string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s panicked: %v", what, p)
+	}
+}
+
+// cancelAudit counts an audit that nobody signs.
+func (r *Recorder) cancelAudit(tag string, now time.Time) error {
+	if r.cfg.RequireUser {
+		return ErrNoUser
+	}
+	r.mu.Lock()
+	r.stats.Attempted++
+	r.stats.Cancelled++
+	n := r.warned.due(now)
+	r.mu.Unlock()
+	if n > 0 {
+		r.logger().Warn("auditing: cancelled: nobody could be identified", "tag", cutText(tag, maxTagBytes), "cancelled", n)
+	}
+	return nil
+}
+
+// cancelWarning limits the warning about cancelled audits.
+type cancelWarning struct {
+	next  time.Time
+	count int
+}
+
+const cancelWarningEvery = 10 * time.Second
+
+// due counts one cancelled audit and returns how many to report now, usually 0.
+func (w *cancelWarning) due(now time.Time) int {
+	w.count++
+	if now.Before(w.next) {
+		return 0
+	}
+	n := w.count
+	w.count, w.next = 0, now.Add(cancelWarningEvery)
+	return n
+}
+
+// wait queues c and returns when it is settled, whichever way.
+func (r *Recorder) wait(c *call) error {
+	id, tag := c.event.ID, c.event.Tag
+	r.mu.Lock()
+	r.stats.Attempted++
+	if err := r.enqueue(c); err != nil {
+		r.stats.Failed++
+		r.mu.Unlock()
+		c.event = Event{}
+		r.calls.Put(c)
+		return &AuditError{ID: id, Tag: tag, Err: err}
+	}
+	start := !r.writing
+	r.writing = true
+	r.mu.Unlock()
+	if start {
+		go r.start()
+	}
+	<-c.done
+	err := c.err
+	if c.state != abandoned {
+		*c = call{done: c.done}
+		r.calls.Put(c)
+	}
+	if err != nil {
+		return &AuditError{ID: id, Tag: tag, Err: err}
+	}
+	return nil
+}
+
+// Read asks the store for one page of events. A store that cannot read gives an
+// error that is [errors.ErrUnsupported].
+func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
+	if r == nil || r.store == nil {
+		return Page{}, ErrNoRecorder
+	}
+	reader, ok := r.store.(Reader)
+	if !ok {
+		return Page{}, fmt.Errorf("auditing: %T cannot be read: %w", r.store, errors.ErrUnsupported)
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	defer recovered("auditing: the store's Read", &err)
+	return reader.Read(ctx, q)
+}
+
+// fail counts an audit that failed before there was an event.
+func (r *Recorder) fail() {
+	r.mu.Lock()
+	r.stats.Attempted++
+	r.stats.Failed++
+	r.mu.Unlock()
+}
+
+func (r *Recorder) logger() *slog.Logger {
+	if r.cfg.Logger != nil {
+		return r.cfg.Logger
+	}
+	return slog.Default()
+}

@@ -1,0 +1,91 @@
+package core
+
+import (
+	"context"
+	"fmt"
+)
+
+// Store persists events. Package storetest proves what this comment asks for.
+//
+//   - Save may be called from several goroutines at once. It does not change the
+//     events, and keeps neither the slice nor the events after it returned.
+//   - nil means that every event of the batch is durable.
+//   - A [*BatchError] names each event that is not known to be stored; all others
+//     of the batch are durable. One event that cannot be stored never takes its
+//     neighbours down with it.
+//   - Any other error says that nothing is known: each event may or may not be
+//     stored, and trying again can help.
+//   - An event's ID is stored once, however often and in whichever way Save is
+//     given it, also by another process. An event that is stored already is a success.
+//   - A batch is not a transaction: part of it may become visible first.
+//   - Save ends soon after ctx does. The ctx is the recorder's, not a request's.
+//   - Events come normalised, see [Event.Normalize]. A store that returns nil has
+//     kept every one of their values.
+type Store interface {
+	Save(ctx context.Context, events []Event) error
+}
+
+// Reader is a Store that can be asked for what it keeps.
+type Reader interface {
+	// Read returns one page of the events that match q, newest first.
+	Read(ctx context.Context, q Query) (Page, error)
+}
+
+// Flusher is a Store that has more to do before what it saved can be read.
+type Flusher interface {
+	Flush(ctx context.Context) error
+}
+
+// Closer is a Store that holds something to give back. Close may be called more
+// than once; it ends soon after ctx does.
+type Closer interface {
+	Close(ctx context.Context) error
+}
+
+// BatchError says which events of a batch are not known to be stored.
+type BatchError struct {
+	Failures []Failure
+}
+
+// Failure is one event that a Save could not acknowledge.
+type Failure struct {
+	// Index is the event's place in the batch.
+	Index int
+	// Err is the reason.
+	Err error
+	// Retry says that trying again can help.
+	Retry bool
+	// Unknown says that the event may be stored all the same. When it is false the
+	// event is certainly not stored.
+	Unknown bool
+}
+
+// FailAll is a BatchError that gives all n events of a batch the same failure.
+func FailAll(n int, f Failure) *BatchError {
+	e := &BatchError{Failures: make([]Failure, n)}
+	for i := range e.Failures {
+		f.Index = i
+		e.Failures[i] = f
+	}
+	return e
+}
+
+// Error counts the failures and shows the first.
+func (e *BatchError) Error() string {
+	switch len(e.Failures) {
+	case 0:
+		return "no event failed"
+	case 1:
+		return e.Failures[0].Err.Error()
+	}
+	return fmt.Sprintf("%d events failed, the first: %v", len(e.Failures), e.Failures[0].Err)
+}
+
+// Unwrap returns the reasons.
+func (e *BatchError) Unwrap() []error {
+	errs := make([]error, len(e.Failures))
+	for i, f := range e.Failures {
+		errs[i] = f.Err
+	}
+	return errs
+}

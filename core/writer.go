@@ -1,0 +1,249 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"time"
+)
+
+// outbox is what the writer keeps from batch to batch.
+type outbox struct {
+	events []Event
+	failed []*Failure
+
+	// ctx is used for many batches, because a context with a deadline costs more
+	// than a whole audit; it ends at until.
+	ctx    context.Context
+	cancel context.CancelFunc
+	until  time.Time
+
+	// When whole batches fail the store is taken to be away, and the pause grows.
+	pause  pause
+	pauses int
+}
+
+// write is the writer: it runs while anything waits, and at most once at a time.
+// While it writes one batch the next one collects; no timer delays a lone audit.
+func (r *Recorder) write() {
+	for {
+		var now, next time.Time
+		r.mu.Lock()
+		if r.out.pauses > 0 || len(r.queue.retries) > 0 {
+			now = time.Now()
+		}
+		r.inFlight, next = r.queue.take(r.inFlight[:0], now, r.out.pause)
+		if len(r.inFlight) == 0 && next.IsZero() {
+			r.rest()
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		if len(r.inFlight) == 0 {
+			r.sleep(next)
+			continue
+		}
+		if !r.save(r.inFlight) {
+			return
+		}
+	}
+}
+
+// rest ends the writer; the next audit starts another. It wants r.mu to be held.
+func (r *Recorder) rest() {
+	r.writing = false
+	if r.idle != nil {
+		close(r.idle)
+	}
+}
+
+// sleep waits for a retry to be due. A new audit ends it, unless new ones wait too.
+func (r *Recorder) sleep(until time.Time) {
+	now, wake := time.Now(), r.wake
+	if held := r.out.pause.fresh; held.After(now) {
+		wake = nil
+		if held.Before(until) {
+			until = held
+		}
+	}
+	t := time.NewTimer(until.Sub(now))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-wake:
+	case <-r.base.Done():
+	}
+}
+
+// save writes one batch and tells every caller what became of its event. It
+// reports whether the writer is to go on.
+func (r *Recorder) save(batch []*call) bool {
+	o := &r.out
+	var latest time.Time
+	for _, c := range batch {
+		o.events = append(o.events, c.event)
+		if c.deadline.After(latest) {
+			latest = c.deadline
+		}
+	}
+	err := r.callStore(r.saveContext(latest), o.events)
+	clear(o.events)
+	o.events = o.events[:0]
+
+	var now time.Time
+	if err != nil {
+		now = time.Now()
+	}
+	r.mu.Lock()
+	r.stats.Batches++
+	failures := o.failures(err, len(batch))
+	o.pace(batch, failures, now)
+	for i, c := range batch {
+		var f *Failure
+		if failures != nil {
+			f = failures[i]
+		}
+		r.finish(c, f, now)
+	}
+	clear(batch)
+	r.inFlight = batch[:0]
+	if len(batch) == 1 && r.queue.len() == 0 {
+		r.rest()
+		r.mu.Unlock()
+		return false
+	}
+	r.mu.Unlock()
+	// Those who were just let go often audit again: letting them queue first keeps
+	// the callers from splitting into two groups that wait for each other.
+	for range 3 {
+		runtime.Gosched()
+	}
+	return true
+}
+
+// finish counts what became of one call and lets its caller go, or queues it again.
+func (r *Recorder) finish(c *call, f *Failure, now time.Time) {
+	r.queue.written(c)
+	if f != nil {
+		c.last = f.Err
+		c.unknown = c.unknown || f.Unknown
+		c.attempts++
+	}
+	if c.state == abandoned {
+		// The caller has left with ErrUnknown; this is the late answer.
+		r.count(c, unknown, -1)
+		r.count(c, c.verdict(f == nil), 1)
+		return
+	}
+	if f == nil {
+		r.settle(c, settled, nil)
+		return
+	}
+	if (f.Retry || f.Unknown) && r.base.Err() == nil && c.deadline.After(now) {
+		c.notBefore = now.Add(backoff(c.attempts))
+		r.queue.retry(c)
+		return
+	}
+	var reason error
+	if f.Retry || f.Unknown {
+		reason = ErrTimeout
+	}
+	r.settle(c, settled, c.outcome(reason))
+}
+
+// errNoReason stands in for the reason that a store did not give.
+var errNoReason = errors.New("the store gave no reason")
+
+// failures spreads err over the batch: nil when all is stored, else a nil entry
+// for each event that is.
+func (o *outbox) failures(err error, n int) []*Failure {
+	if err == nil {
+		return nil
+	}
+	o.failed = append(o.failed[:0], make([]*Failure, n)...)
+	var batch *BatchError
+	if !errors.As(err, &batch) || batch == nil && err != error(batch) {
+		return o.nothingKnown(err)
+	}
+	if batch == nil {
+		return nil
+	}
+	for i := range batch.Failures {
+		f := &batch.Failures[i]
+		if f.Err == nil {
+			f = &Failure{Index: f.Index, Err: errNoReason, Retry: f.Retry, Unknown: f.Unknown}
+		}
+		if f.Index < 0 || f.Index >= n {
+			return o.nothingKnown(fmt.Errorf("the store named event %d of a batch of %d: %w", f.Index, n, f.Err))
+		}
+		o.failed[f.Index] = f
+	}
+	return o.failed
+}
+
+func (o *outbox) nothingKnown(err error) []*Failure {
+	f := &Failure{Err: err, Retry: true, Unknown: true}
+	for i := range o.failed {
+		o.failed[i] = f
+	}
+	return o.failed
+}
+
+// pace starts a pause when every event of the batch failed for a passing reason. A
+// batch of nothing but retries says little about the store, perhaps only that these
+// events are poisoned: it holds up other retries, but nothing new.
+func (o *outbox) pace(batch []*call, failures []*Failure, now time.Time) {
+	fresh := false
+	for i, c := range batch {
+		if failures == nil || failures[i] == nil || !failures[i].Retry && !failures[i].Unknown {
+			o.pause, o.pauses = pause{}, 0
+			return
+		}
+		fresh = fresh || c.attempts == 0
+	}
+	o.pauses++
+	o.pause.retries = now.Add(backoff(o.pauses))
+	if fresh {
+		o.pause.fresh = o.pause.retries
+	}
+}
+
+const (
+	minBackoff = 4 * time.Millisecond
+	maxBackoff = 500 * time.Millisecond
+)
+
+// backoff is how long to wait after the nth failure in a row, from 1.
+func backoff(n int) time.Duration {
+	d := maxBackoff
+	if n < 8 {
+		d = min(minBackoff<<(n-1), maxBackoff)
+	}
+	return d/2 + rand.N(d/2)
+}
+
+// callStore is Save, with a panic of the store turned into an error.
+func (r *Recorder) callStore(ctx context.Context, events []Event) (err error) {
+	defer recovered("the store's Save", &err)
+	return r.store.Save(ctx, events)
+}
+
+// slack is how much later than its last audit a write may end, so that many
+// batches can share one context.
+func (r *Recorder) slack() time.Duration { return r.cfg.Timeout / 4 }
+
+// saveContext returns a context that ends when latest has passed, at most slack later.
+func (r *Recorder) saveContext(latest time.Time) context.Context {
+	o := &r.out
+	slack := r.slack()
+	if o.ctx == nil || o.ctx.Err() != nil || o.until.Before(latest) || o.until.After(latest.Add(slack)) {
+		if o.cancel != nil {
+			o.cancel()
+		}
+		o.until = latest.Add(slack)
+		o.ctx, o.cancel = context.WithDeadline(r.base, o.until)
+	}
+	return o.ctx
+}
