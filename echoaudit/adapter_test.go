@@ -1,0 +1,83 @@
+package echoaudit_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/gorilla/sessions"
+	"github.com/labstack/echo/v4"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
+	"github.com/auditing-go/auditing/echoaudit"
+)
+
+func TestAdapter(t *testing.T) {
+	for name, sessionsInside := range map[string]bool{"sessions outside": false, "sessions inside": true} {
+		t.Run(name, func(t *testing.T) {
+			audittest.RunAdapter(t, audittest.Adapter{
+				FindsSessions: true,
+				New:           func(setup audittest.Setup) http.Handler { return newServer(setup, sessionsInside) },
+			})
+		})
+	}
+}
+
+func newServer(setup audittest.Setup, sessionsInside bool) *echo.Echo {
+	e := echo.New()
+	if setup.Contrib != nil && !sessionsInside {
+		e.Use(contribMiddleware(setup.Contrib.Store))
+	}
+	if !setup.NoMiddleware {
+		e.Use(echoaudit.Middleware(setup.Recorder, options(setup)...))
+	}
+	if setup.Contrib != nil && sessionsInside {
+		e.Use(contribMiddleware(setup.Contrib.Store))
+	}
+	if setup.Inner != nil {
+		e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c echo.Context) error {
+				c.SetRequest(setup.Inner(c.Request()))
+				return next(c)
+			}
+		})
+	}
+	e.Any("/*", func(c echo.Context) error {
+		setup.Handle(&audittest.Call{
+			Writer:  c.Response(),
+			Request: c.Request(),
+			Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
+				return echoaudit.Audit(c, tag, fields, opts...)
+			},
+			Detach:   func() context.Context { return echoaudit.Detach(c) },
+			Contexts: []context.Context{c.Request().Context()},
+		})
+		return nil
+	})
+	return e
+}
+
+// contribMiddleware leaves a store in the context where echo-contrib/session does.
+func contribMiddleware(store sessions.Store) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Set("_session_store", store)
+			return next(c)
+		}
+	}
+}
+
+func options(setup audittest.Setup) []echoaudit.Option {
+	var opts []echoaudit.Option
+	for _, s := range setup.SessionUsers {
+		opts = append(opts, echoaudit.SessionUser(s.Store, s.Name, s.Paths...))
+	}
+	if setup.User != nil {
+		opts = append(opts, echoaudit.User(func(c echo.Context) (string, error) { return setup.User(c.Request()) }))
+	}
+	if setup.TrustedProxies != nil {
+		opts = append(opts, echoaudit.TrustedProxies(setup.TrustedProxies...))
+	}
+	return opts
+}

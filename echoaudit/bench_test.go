@@ -1,0 +1,83 @@
+package echoaudit_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gorilla/sessions"
+	"github.com/labstack/echo/v4"
+
+	"github.com/auditing-go/auditing/core/audittest"
+	"github.com/auditing-go/auditing/echoaudit"
+)
+
+// countingStore proves that no session is read.
+type countingStore struct{ reads atomic.Int64 }
+
+func (s *countingStore) Get(*http.Request, string) (*sessions.Session, error) {
+	s.reads.Add(1)
+	return nil, errors.New("read")
+}
+
+func (s *countingStore) New(r *http.Request, name string) (*sessions.Session, error) {
+	return s.Get(r, name)
+}
+
+func (s *countingStore) Save(*http.Request, http.ResponseWriter, *sessions.Session) error { return nil }
+
+func audited(tb testing.TB) (echo.MiddlewareFunc, *countingStore) {
+	store := &countingStore{}
+	return echoaudit.Middleware(audittest.New(tb).Recorder(), echoaudit.SessionUser(store, "session")), store
+}
+
+func newRequest() *http.Request {
+	r := get()
+	r.Header.Set("X-Forwarded-For", "203.0.113.7")
+	r.Header.Set("Cookie", "session=abc")
+	return r
+}
+
+func nothing(echo.Context) error { return nil }
+
+// TestRequestThatAuditsNothing calls the middleware itself: echo's pool of
+// contexts would blur the count.
+func TestRequestThatAuditsNothing(t *testing.T) {
+	const allowed = 4
+	middleware, store := audited(t)
+	handler, r := middleware(nothing), newRequest()
+	c := echo.New().NewContext(r, httptest.NewRecorder())
+	n := testing.AllocsPerRun(1000, func() {
+		c.SetRequest(r)
+		if err := handler(c); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > allowed {
+		t.Errorf("%v allocations, want at most %d", n, allowed)
+	}
+	if reads := store.reads.Load(); reads != 0 {
+		t.Errorf("the session was read %d times", reads)
+	}
+}
+
+func BenchmarkRequestThatAuditsNothing(b *testing.B) {
+	middleware, _ := audited(b)
+	for _, c := range []struct {
+		name       string
+		middleware []echo.MiddlewareFunc
+	}{{"bare", nil}, {"middleware", []echo.MiddlewareFunc{middleware}}} {
+		b.Run(c.name, func(b *testing.B) {
+			e := echo.New()
+			e.Use(c.middleware...)
+			e.GET("/x", nothing)
+			w, r := httptest.NewRecorder(), newRequest()
+			b.ReportAllocs()
+			for b.Loop() {
+				e.ServeHTTP(w, r)
+			}
+		})
+	}
+}

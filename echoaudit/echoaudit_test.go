@@ -1,0 +1,199 @@
+package echoaudit_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
+	"github.com/auditing-go/auditing/echoaudit"
+)
+
+func get() *http.Request { return httptest.NewRequest(http.MethodGet, "/x", nil) }
+
+// serve runs handle behind middleware, without a network.
+func serve(e *echo.Echo, r *http.Request, handle echo.HandlerFunc, middleware ...echo.MiddlewareFunc) {
+	e.Use(middleware...)
+	e.Any("/*", handle)
+	e.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+func TestNilContext(t *testing.T) {
+	audittest.New(t)
+	for name, c := range map[string]echo.Context{"nil": nil, "no request": echo.New().NewContext(nil, nil)} {
+		err := echoaudit.Audit(c, "refund", nil, core.As("alice"))
+		var audit *core.AuditError
+		if !errors.As(err, &audit) || !strings.Contains(err.Error(), "echoaudit") {
+			t.Errorf("%s: Audit returned %v", name, err)
+		}
+		if err := core.Audit(echoaudit.Detach(c), "refund", nil); err == nil {
+			t.Errorf("%s: an audit after Detach returned nil", name)
+		}
+	}
+	done := func(echo.Context) error { return nil }
+	if err := echoaudit.Middleware(nil)(done)(echo.New().NewContext(nil, nil)); err != nil {
+		t.Error(err)
+	}
+}
+
+// tenantContext is an application's own context, put around echo's further inside.
+type tenantContext struct {
+	echo.Context
+	tenant string
+}
+
+func TestUserOption(t *testing.T) {
+	rec := audittest.New(t)
+	user := echoaudit.User(func(c echo.Context) (string, error) {
+		user, _ := c.Get("user").(string)
+		if own, ok := c.(tenantContext); ok {
+			user += "@" + own.tenant
+		}
+		return user, nil
+	})
+	set := func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Set("user", "alice")
+			return next(tenantContext{c, "acme"})
+		}
+	}
+	serve(echo.New(), get(), func(c echo.Context) error {
+		if err := echoaudit.Audit(c, "by adapter", nil); err != nil {
+			t.Error(err)
+		}
+		return core.Audit(c.Request().Context(), "by context", nil)
+	}, echoaudit.Middleware(rec.Recorder(), user), set)
+	if u := rec.Last("by adapter").User; u != "alice@acme" {
+		t.Errorf("by the adapter: %s", u)
+	}
+	if u := rec.Last("by context").User; u != "alice" {
+		t.Errorf("by the context: %s", u)
+	}
+}
+
+func TestNoContribSession(t *testing.T) {
+	rec := audittest.New(t)
+	serve(echo.New(), get(), func(c echo.Context) error {
+		if err := echoaudit.Audit(c, "refund", nil); err == nil || !strings.Contains(err.Error(), "install") {
+			t.Errorf("SessionUser(nil) without a session middleware: %v", err)
+		}
+		return nil
+	}, echoaudit.Middleware(rec.Recorder(), echoaudit.SessionUser(nil, "session")))
+}
+
+func TestIPExtractor(t *testing.T) {
+	says := func(ip string) echo.IPExtractor { return func(*http.Request) string { return ip } }
+	none := echoaudit.TrustedProxies()
+	loopback := echoaudit.TrustedProxies(netip.MustParsePrefix("127.0.0.0/8"))
+	for name, c := range map[string]struct {
+		extractor echo.IPExtractor
+		opts      []echoaudit.Option
+		remote    string
+		ip        string
+	}{
+		"none":                {nil, nil, "198.51.100.7:1", "198.51.100.7"},
+		"none, trusted peer":  {nil, nil, "127.0.0.1:1", "203.0.113.7"},
+		"asked":               {says("192.0.2.9"), nil, "198.51.100.7:1", "192.0.2.9"},
+		"normalised":          {says(" [::ffff:192.0.2.9]:80"), nil, "198.51.100.7:1", "192.0.2.9"},
+		"zone":                {says("fe80::1%<script>"), nil, "198.51.100.7:1", "fe80::1"},
+		"direct":              {echo.ExtractIPDirect(), nil, "127.0.0.1:1", "127.0.0.1"},
+		"header":              {echo.ExtractIPFromXFFHeader(), nil, "127.0.0.1:1", "203.0.113.7"},
+		"garbage":             {says("<script>"), nil, "198.51.100.7:1", "198.51.100.7"},
+		"empty":               {says(""), nil, "127.0.0.1:1", "203.0.113.7"},
+		"nobody is trusted":   {says("192.0.2.9"), []echoaudit.Option{none}, "127.0.0.1:1", "127.0.0.1"},
+		"loopback is trusted": {says("192.0.2.9"), []echoaudit.Option{loopback}, "127.0.0.1:1", "203.0.113.7"},
+	} {
+		rec := audittest.New(t)
+		e := echo.New()
+		e.IPExtractor = c.extractor
+		r := get()
+		r.RemoteAddr = c.remote
+		r.Header.Set("X-Forwarded-For", "203.0.113.7")
+		r.Header.Set("X-Real-IP", "<script>")
+		serve(e, r, func(c echo.Context) error {
+			return echoaudit.Audit(c, "refund", nil, core.As("alice"))
+		}, echoaudit.Middleware(rec.Recorder(), c.opts...))
+		if ip := rec.Last("refund").Request.IP; ip != c.ip {
+			t.Errorf("%s: ip %q, want %q", name, ip, c.ip)
+		}
+	}
+}
+
+func TestIPExtractorPanics(t *testing.T) {
+	rec := audittest.New(t)
+	e := echo.New()
+	e.IPExtractor = func(*http.Request) string { panic("no address") }
+	serve(e, get(), func(c echo.Context) error {
+		if err := echoaudit.Audit(c, "refund", nil, core.As("alice")); err == nil || !strings.Contains(err.Error(), "no address") {
+			t.Errorf("the audit returned %v", err)
+		}
+		return nil
+	}, echoaudit.Middleware(rec.Recorder()))
+}
+
+// The extractor can only be asked within the request; after it the peer is what is certain.
+func TestIPExtractorAfterTheRequest(t *testing.T) {
+	rec := audittest.New(t)
+	e := echo.New()
+	e.IPExtractor = func(*http.Request) string { return "192.0.2.9" }
+	for _, asked := range []bool{true, false} {
+		var c echo.Context
+		r := get()
+		r.RemoteAddr = "127.0.0.1:1"
+		r.Header.Set("X-Forwarded-For", "203.0.113.7")
+		inner := e.NewContext(r, httptest.NewRecorder())
+		err := echoaudit.Middleware(rec.Recorder())(func(current echo.Context) error {
+			c = current
+			if asked {
+				return echoaudit.Audit(c, "within", nil, core.As("alice"))
+			}
+			return nil
+		})(inner)
+		if err != nil {
+			t.Error(err)
+		}
+		want := map[bool]string{true: "192.0.2.9", false: "127.0.0.1"}[asked]
+		if err := core.Audit(c.Request().Context(), "late", nil, core.As("alice")); err != nil {
+			t.Error(err)
+		}
+		if ip := rec.Last("late").Request.IP; ip != want {
+			t.Errorf("asked within the request %v: ip %s, want %s", asked, ip, want)
+		}
+	}
+}
+
+// echo calls the error handler when all middleware has returned.
+func TestErrorHandler(t *testing.T) {
+	rec := audittest.New(t)
+	e := echo.New()
+	called := false
+	e.HTTPErrorHandler = func(_ error, c echo.Context) {
+		called = true
+		if err := echoaudit.Audit(c, "failed", nil); !errors.Is(err, core.ErrRequestOver) {
+			t.Errorf("an audit in the error handler: %v", err)
+		}
+		if err := echoaudit.Audit(c, "failed", nil, core.As("alice")); err != nil {
+			t.Error(err)
+		}
+	}
+	serve(e, get(), func(echo.Context) error { return errors.New("refused") },
+		echoaudit.Middleware(rec.Recorder(), echoaudit.User(func(echo.Context) (string, error) { return "alice", nil })))
+	if !called || rec.Last("failed").Request.Path != "/x" || len(rec.Events()) != 1 {
+		t.Errorf("%+v", rec.Events())
+	}
+}
+
+func TestHandlerErrorIsHandedOn(t *testing.T) {
+	refused := errors.New("refused")
+	next := func(echo.Context) error { return refused }
+	c := echo.New().NewContext(get(), httptest.NewRecorder())
+	if err := echoaudit.Middleware(nil)(next)(c); err != refused {
+		t.Errorf("the middleware returned %v", err)
+	}
+}

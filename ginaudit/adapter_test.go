@@ -1,0 +1,93 @@
+package ginaudit_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"testing"
+
+	contrib "github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+	"github.com/gorilla/sessions"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
+	"github.com/auditing-go/auditing/ginaudit"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.TestMode)
+	os.Exit(m.Run())
+}
+
+func TestAdapter(t *testing.T) {
+	for name, server := range map[string]func(audittest.Setup) http.Handler{
+		"sessions outside": func(s audittest.Setup) http.Handler { return newServer(s, false, sessionsOutside) },
+		"sessions inside":  func(s audittest.Setup) http.Handler { return newServer(s, false, sessionsInside) },
+		"many sessions":    func(s audittest.Setup) http.Handler { return newServer(s, false, manySessions) },
+		"fallback":         func(s audittest.Setup) http.Handler { return newServer(s, true, sessionsOutside) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			audittest.RunAdapter(t, audittest.Adapter{FindsSessions: true, New: server})
+		})
+	}
+}
+
+const (
+	sessionsOutside = iota
+	sessionsInside
+	manySessions
+)
+
+func newServer(setup audittest.Setup, fallback bool, order int) http.Handler {
+	engine := gin.New()
+	engine.ContextWithFallback = fallback
+	if setup.Contrib != nil && order == sessionsOutside {
+		engine.Use(contrib.Sessions(setup.Contrib.Name, contribStore{setup.Contrib.Store}))
+	}
+	if setup.Contrib != nil && order == manySessions {
+		engine.Use(contrib.SessionsMany([]string{"second", setup.Contrib.Name, "third"}, contribStore{setup.Contrib.Store}))
+	}
+	if !setup.NoMiddleware {
+		engine.Use(ginaudit.Middleware(setup.Recorder, options(setup)...))
+	}
+	if setup.Contrib != nil && order == sessionsInside {
+		engine.Use(contrib.Sessions(setup.Contrib.Name, contribStore{setup.Contrib.Store}))
+	}
+	if setup.Inner != nil {
+		engine.Use(func(c *gin.Context) { c.Request = setup.Inner(c.Request) })
+	}
+	engine.Any("/*path", func(c *gin.Context) {
+		setup.Handle(&audittest.Call{
+			Writer:  c.Writer,
+			Request: c.Request,
+			Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
+				return ginaudit.Audit(c, tag, fields, opts...)
+			},
+			Detach: func() context.Context { return ginaudit.Detach(c) },
+			Contexts: []context.Context{
+				c.Request.Context(), c, context.WithValue(c, "key", "value"), context.WithoutCancel(c), c.Copy(),
+			},
+		})
+	})
+	return engine
+}
+
+// contribStore makes a gorilla store one for gin-contrib/sessions.
+type contribStore struct{ sessions.Store }
+
+func (contribStore) Options(contrib.Options) {}
+
+func options(setup audittest.Setup) []ginaudit.Option {
+	var opts []ginaudit.Option
+	for _, s := range setup.SessionUsers {
+		opts = append(opts, ginaudit.SessionUser(s.Store, s.Name, s.Paths...))
+	}
+	if setup.User != nil {
+		opts = append(opts, ginaudit.User(func(c *gin.Context) (string, error) { return setup.User(c.Request) }))
+	}
+	if setup.TrustedProxies != nil {
+		opts = append(opts, ginaudit.TrustedProxies(setup.TrustedProxies...))
+	}
+	return opts
+}

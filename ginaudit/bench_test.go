@@ -1,0 +1,79 @@
+package ginaudit_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/gorilla/sessions"
+
+	"github.com/auditing-go/auditing/core/audittest"
+	"github.com/auditing-go/auditing/ginaudit"
+)
+
+// countingStore proves that no session is read.
+type countingStore struct{ reads atomic.Int64 }
+
+func (s *countingStore) Get(*http.Request, string) (*sessions.Session, error) {
+	s.reads.Add(1)
+	return nil, errors.New("read")
+}
+
+func (s *countingStore) New(r *http.Request, name string) (*sessions.Session, error) {
+	return s.Get(r, name)
+}
+
+func (s *countingStore) Save(*http.Request, http.ResponseWriter, *sessions.Session) error { return nil }
+
+func audited(tb testing.TB) (gin.HandlerFunc, *countingStore) {
+	store := &countingStore{}
+	return ginaudit.Middleware(audittest.New(tb).Recorder(), ginaudit.SessionUser(store, "session")), store
+}
+
+func newRequest() *http.Request {
+	r := get()
+	r.Header.Set("X-Forwarded-For", "203.0.113.7")
+	r.Header.Set("Cookie", "session=abc")
+	return r
+}
+
+// TestRequestThatAuditsNothing calls the middleware itself: the engine's pool of
+// contexts would blur the count.
+func TestRequestThatAuditsNothing(t *testing.T) {
+	const allowed = 3
+	middleware, store := audited(t)
+	c, r := gin.CreateTestContextOnly(httptest.NewRecorder(), gin.New()), newRequest()
+	n := testing.AllocsPerRun(1000, func() {
+		c.Abort() // there is no chain to go on with
+		c.Request = r
+		middleware(c)
+	})
+	if n > allowed {
+		t.Errorf("%v allocations, want at most %d", n, allowed)
+	}
+	if reads := store.reads.Load(); reads != 0 {
+		t.Errorf("the session was read %d times", reads)
+	}
+}
+
+func BenchmarkRequestThatAuditsNothing(b *testing.B) {
+	middleware, _ := audited(b)
+	for _, c := range []struct {
+		name     string
+		handlers []gin.HandlerFunc
+	}{{"bare", nil}, {"middleware", []gin.HandlerFunc{middleware}}} {
+		b.Run(c.name, func(b *testing.B) {
+			engine := gin.New()
+			engine.Use(c.handlers...)
+			engine.GET("/x", func(*gin.Context) {})
+			w, r := httptest.NewRecorder(), newRequest()
+			b.ReportAllocs()
+			for b.Loop() {
+				engine.ServeHTTP(w, r)
+			}
+		})
+	}
+}

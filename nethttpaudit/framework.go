@@ -1,0 +1,135 @@
+package nethttpaudit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// Framework is the seam for the adapter of a web framework that has its own
+// context type: it says how to find things in that context, which is called c and
+// is nil on plain net/http. Who acts and from where is decided in this package.
+//
+// Its functions are called only between [Adapter.Begin] and [Origin.End].
+type Framework struct {
+	// Package is the adapter's name, for error messages. Required.
+	Package string
+	// Request returns c's current request. Required unless c is always nil.
+	Request func(c any) *http.Request
+	// Sessions returns what the framework's session middleware left in c under
+	// name, or all there is when name is "". Optional.
+	Sessions func(c any, name string) []FoundSession
+	// ClientIP returns the address that the framework was configured to take from
+	// r, the request as it arrived; "" when it was not. It is asked when
+	// [TrustedProxies] was not given. Optional.
+	ClientIP func(c any, r *http.Request) string
+}
+
+// FoundSession is a session that a framework's session middleware keeps: a store
+// and a name, or the session itself when the middleware has read it already.
+type FoundSession struct {
+	Store   sessions.Store
+	Name    string
+	Session *sessions.Session
+}
+
+// Adapter is a Framework with the recorder and options of one Middleware. It is
+// safe for concurrent use.
+type Adapter struct {
+	framework *Framework
+	recorder  *core.Recorder
+	settings  settings
+}
+
+// Adapter prepares a Middleware.
+func (f *Framework) Adapter(rec *core.Recorder, opts ...Option) *Adapter {
+	a := &Adapter{framework: f, recorder: rec}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&a.settings)
+		}
+	}
+	if len(a.settings.users) == 0 && f.Sessions != nil {
+		a.settings.users = []userSource{foundSessionUser}
+	}
+	return a
+}
+
+// Begin returns the request to hand on, whose audits go to the recorder and are
+// signed by the returned Origin. Defer its End, so that it also ends on a panic.
+func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
+	if r == nil {
+		return nil, &Origin{adapter: a}
+	}
+	o := newOrigin(a, c, r)
+	inner := r.WithContext(core.NewContext(o, a.recorder, o))
+	o.inner = inner
+	return inner, o
+}
+
+var errNoRequest = errors.New("there is no request: pass what the handler was given")
+
+// Audit makes one audit from a handler that was given c and r. Without a
+// Middleware on the way it signs with what c and r alone tell.
+func (f *Framework) Audit(c any, r *http.Request, tag string, fields core.Fields, opts ...core.Option) error {
+	if r == nil {
+		return &core.AuditError{Tag: tag, Err: fmt.Errorf("%s: %w", f.Package, errNoRequest)}
+	}
+	ctx, end := f.context(c, r)
+	defer end()
+	err := core.Audit(ctx, tag, fields, opts...)
+	if errors.Is(err, core.ErrNoRecorder) {
+		return &core.AuditError{Tag: tag, Err: fmt.Errorf("%w (the adapter here is %s: give its Middleware a recorder that is not nil)", core.ErrNoRecorder, f.Package)}
+	}
+	return err
+}
+
+// Detach returns a context for work that outlives the request, see [core.Detach].
+func (f *Framework) Detach(c any, r *http.Request) context.Context {
+	if r == nil {
+		return core.NewContext(context.Background(), nil, brokenOrigin{fmt.Errorf("%s: %w", f.Package, errNoRequest)})
+	}
+	ctx, end := f.context(c, r)
+	defer end()
+	return core.Detach(ctx)
+}
+
+// context returns the context to audit with, and how to let go of c and r again.
+func (f *Framework) context(c any, r *http.Request) (context.Context, func()) {
+	ctx := r.Context()
+	end := func() {}
+	if !core.HasOrigin(ctx) {
+		o := newOrigin(f.Adapter(nil), c, r)
+		ctx, end = core.NewContext(o, nil, o), o.End
+	}
+	via := &handed{Context: ctx, c: c, request: r}
+	return via, func() { via.c, via.request = nil, nil; end() }
+}
+
+// handed tells the Origin what the audit was made with: layers inside the
+// middleware may have replaced the request, or wrapped the framework's context.
+type handed struct {
+	context.Context
+	c       any
+	request *http.Request
+}
+
+type handedKey struct{}
+
+func (h *handed) Value(key any) any {
+	if key == (handedKey{}) {
+		return h
+	}
+	return h.Context.Value(key)
+}
+
+// brokenOrigin fails each audit that does not name its user.
+type brokenOrigin struct{ err error }
+
+func (o brokenOrigin) User(context.Context) (string, error)  { return "", o.err }
+func (o brokenOrigin) Request(context.Context) *core.Request { return nil }

@@ -1,0 +1,108 @@
+package nethttpaudit
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"github.com/gorilla/sessions"
+)
+
+// Option sets up a Middleware, this package's or that of an adapter which stands on it.
+type Option func(*settings)
+
+type settings struct {
+	users   []userSource
+	proxies trustedProxies
+}
+
+// userSource looks up who acts; "" is nobody.
+type userSource func(l lookup) (string, error)
+
+// SessionUser takes the user from the gorilla session called name in store.
+//
+// Each path names a place in the session, by default userinfo.preferred_username,
+// username, user. They are tried in order until one holds a user: a non-empty
+// string or []byte, an integer, a [encoding.TextMarshaler] or a [fmt.Stringer]. A
+// dot leads into a map with string keys or to an exported field of a struct, by
+// its name or its json name; a key that itself contains the dot goes first.
+//
+// A cookie that is missing, tampered with, too long or expired is nobody. Any
+// other error of the store fails the audit.
+//
+// A nil store means the one that the framework's session middleware uses, and ""
+// that middleware's own session: gin-contrib/sessions with ginaudit,
+// echo-contrib/session with echoaudit. net/http has no such thing, so there each
+// audit fails with an error that says so.
+//
+// Given several times, or together with User, the options are asked in their
+// order, and the first that knows a user wins.
+func SessionUser(store sessions.Store, name string, paths ...string) Option {
+	if len(paths) == 0 {
+		paths = defaultPaths
+	}
+	paths = slices.Clone(paths)
+	return func(s *settings) {
+		s.users = append(s.users, func(l lookup) (string, error) {
+			found := []FoundSession{{Store: store, Name: name}}
+			if store == nil {
+				if found = l.find(name); len(found) == 0 {
+					return "", l.noStore(name)
+				}
+			}
+			return l.sessionUser(found, paths)
+		})
+	}
+}
+
+// User takes the user from f, which is asked each time an audit is made. "" is
+// nobody; an error or a panic fails the audit. f gets the request as the innermost
+// layer that audits sees it, with a context that ends after [core.DefaultTimeout]
+// instead of when the client leaves. f itself may only audit with [core.As].
+func User(f func(*http.Request) (string, error)) Option {
+	if f == nil {
+		return noUserFunction
+	}
+	return func(s *settings) {
+		s.users = append(s.users, func(l lookup) (string, error) { return f(l.request) })
+	}
+}
+
+// ContextUser is User for the adapter of a framework with its own context type
+// C: f gets what the adapter gave to [Adapter.Begin].
+func ContextUser[C any](f func(C) (string, error)) Option {
+	if f == nil {
+		return noUserFunction
+	}
+	return func(s *settings) {
+		s.users = append(s.users, func(l lookup) (string, error) {
+			c, ok := l.c.(C)
+			if !ok {
+				return "", fmt.Errorf("a User option of another adapter was given to %s.Middleware: use %[1]s.User", l.framework.Package)
+			}
+			return f(c)
+		})
+	}
+}
+
+func noUserFunction(s *settings) {
+	s.users = append(s.users, func(l lookup) (string, error) {
+		return "", errors.New("the function given to User is nil")
+	})
+}
+
+// TrustedProxies says exactly which peers and hops X-Forwarded-For is believed
+// from; with no prefix nobody, so that the client IP is always the peer's. An
+// invalid prefix trusts nobody. The last use of the option counts.
+//
+// Without the option loopback, link-local and private addresses are trusted, and
+// peers on a Unix socket, which have no address.
+func TrustedProxies(prefixes ...netip.Prefix) Option {
+	proxies := trustedProxies{stated: true}
+	for _, p := range prefixes {
+		proxies.prefixes = append(proxies.prefixes, unmapPrefix(p))
+	}
+	return func(s *settings) { s.proxies = proxies }
+}

@@ -1,0 +1,100 @@
+package nethttpaudit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+
+	"github.com/gorilla/securecookie"
+	"github.com/gorilla/sessions"
+)
+
+// foundSessionUser is the source when no option names one.
+func foundSessionUser(l lookup) (string, error) {
+	return l.sessionUser(l.find(""), defaultPaths)
+}
+
+// find returns what the framework's session middleware left.
+func (l lookup) find(name string) []FoundSession {
+	if l.c == nil || l.framework.Sessions == nil {
+		return nil
+	}
+	return l.framework.Sessions(l.c, name)
+}
+
+func (l lookup) noStore(name string) error {
+	if l.framework.Sessions == nil {
+		return fmt.Errorf("SessionUser(nil, %q) names no session store: pass the one that your handlers use", name)
+	}
+	return fmt.Errorf("SessionUser(nil, %q) found no session: install the framework's session middleware on this route, or pass your session store", name)
+}
+
+// sessionUser returns the user of the first of the sessions that knows one.
+func (l lookup) sessionUser(found []FoundSession, paths []string) (string, error) {
+	for _, f := range found {
+		session, err := f.read(l.request)
+		if err != nil {
+			return "", err
+		}
+		user, err := userIn(session.Values, paths)
+		if err != nil {
+			return "", fmt.Errorf("the user in session %q cannot be read: %w", session.Name(), err)
+		}
+		if user != "" {
+			return user, nil
+		}
+	}
+	return "", nil
+}
+
+// read returns the session as the handler sees it now. It is a shared one: what
+// the handler has changed in it counts even if it could not be decoded at first.
+func (f FoundSession) read(r *http.Request) (*sessions.Session, error) {
+	store, name := f.Store, f.Name
+	if f.Session != nil {
+		store, name = f.Session.Store(), f.Session.Name()
+		if store == nil {
+			return f.Session, nil
+		}
+	}
+	if store == nil {
+		return nil, errors.New("the framework's session middleware could not read its session: check that the session store can be reached")
+	}
+	session, err := store.Get(r, name)
+	if isContextError(err) && r.Context().Err() == nil && (session == nil || len(session.Values) == 0) {
+		// The client left while the session was read, and gorilla keeps that error.
+		if session, err = store.New(r, name); err == nil && session != nil {
+			return session, nil
+		}
+	}
+	switch {
+	case err != nil && (session == nil || !isNobody(err, session)):
+		return nil, fmt.Errorf("session %q cannot be read, check its name and that its store can be reached: %w", name, err)
+	case session == nil:
+		return nil, fmt.Errorf("session %q cannot be read: %T returned neither a session nor an error", name, store)
+	case f.Session == nil || f.Session == session:
+		return session, nil
+	case f.Session.IsNew && !session.IsNew && len(f.Session.Values) == 0:
+		// The middleware read for itself, and hid the error that it got.
+		return nil, fmt.Errorf("session %q could not be read by the framework's session middleware: check that its store can be reached", name)
+	}
+	return f.Session, nil
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isNobody tells a visitor without a valid session from a store that failed. A
+// cookie that was tampered with, is too long, expired or signed by a key that is
+// gone is the visitor's doing; a cookie codec without a key is not.
+func isNobody(err error, session *sessions.Session) bool {
+	var cookie securecookie.Error
+	if errors.As(err, &cookie) {
+		return !cookie.IsUsage() || cookie.IsDecode()
+	}
+	_, files := session.Store().(*sessions.FilesystemStore)
+	return files && errors.Is(err, fs.ErrNotExist)
+}
