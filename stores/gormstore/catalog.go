@@ -1,0 +1,117 @@
+package gormstore
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// lookAgain is after how long a name that has no table, or is somebody else's, is
+// looked up again.
+const lookAgain = time.Second
+
+// catalog remembers the tables of audits.
+type catalog struct {
+	mu     sync.Mutex
+	tables map[string]*Table
+	// others are the names that were looked up and are no table of audits.
+	others map[string]absence
+}
+
+// absence is what is known of a name that is no table of audits.
+type absence struct {
+	at        time.Time
+	foreign   bool // something else has the name
+	adoptable bool // it is a table of the Python library
+}
+
+// load reads all tables of audits.
+func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
+	relations, err := b.Relations(ctx, nil)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tables, c.others = map[string]*Table{}, map[string]absence{}
+	for _, rel := range relations {
+		if rel.Ours() && strings.HasPrefix(rel.Name, prefix) {
+			c.tables[rel.Name] = newTable(rel)
+		}
+	}
+	return nil
+}
+
+// refresh reads the named relations anew.
+func (c *catalog) refresh(ctx context.Context, b Backend, names ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	relations, err := b.Relations(ctx, names)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range names {
+		delete(c.tables, name)
+		c.others[name] = absence{at: now}
+	}
+	for _, rel := range relations {
+		if rel.Ours() {
+			c.tables[rel.Name] = newTable(rel)
+			delete(c.others, rel.Name)
+			continue
+		}
+		c.others[rel.Name] = absence{at: now, foreign: true, adoptable: rel.Adoptable()}
+	}
+	return nil
+}
+
+// get returns a table of audits, nil when there is none of that name.
+func (c *catalog) get(name string) *Table {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tables[name]
+}
+
+func (c *catalog) absent(name string) absence {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.others[name]
+}
+
+// unknown returns those of names that are to be looked up before anything is said of them.
+func (c *catalog) unknown(names []string) []string {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var unknown []string
+	for _, name := range names {
+		if c.tables[name] == nil && now.Sub(c.others[name].at) >= lookAgain {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
+func (c *catalog) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.tables)
+}
+
+// names returns all tables of audits, sorted.
+func (c *catalog) names() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make([]string, 0, len(c.tables))
+	for name := range c.tables {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

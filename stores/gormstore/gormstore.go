@@ -1,0 +1,135 @@
+// Package gormstore keeps audits in SQL tables, one table a tag and one column a
+// field, on a database opened with GORM. Packages postgres and sqlite make it a
+// [core.Store]; another database takes part by a [Backend] of its own.
+//
+// A table is named after its tag, see [TableName], and holds the columns
+// username, datetime, ip, host and path, one column for every field, and
+// audit_id (the primary key), audit_tag, audit_request and audit_extra. A field's
+// column is typed after its first value. What does not fit is stored all the
+// same: a value in the column audit_extra, an event in the table audit_overflow.
+package gormstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// Defaults of [Config].
+const (
+	DefaultMaxTables  = 1000
+	DefaultMaxColumns = 250
+)
+
+// Config sets up a [Store]. Its zero value works.
+type Config struct {
+	// Prefix begins the name of every table, to keep them apart in a shared
+	// database. It may hold a-z, 0-9 and _, at most 32 of them.
+	Prefix string
+	// Fixed forbids to create or alter anything. An event without a table goes to
+	// audit_overflow, a field without a column to audit_extra, and a warning or the
+	// error shows the statement that is missing.
+	Fixed bool
+	// MaxTables is how many tables of audits there may be; further tags share
+	// audit_overflow. Defaults to [DefaultMaxTables].
+	MaxTables int
+	// MaxColumns is how many columns a table may have; further fields share
+	// audit_extra. Defaults to [DefaultMaxColumns].
+	MaxColumns int
+	// Logger receives warnings; never values. Defaults to [slog.Default].
+	Logger *slog.Logger
+}
+
+// Store is a [core.Store] and a [core.Reader] over SQL tables. It is safe for
+// concurrent use.
+type Store struct {
+	backend Backend
+	cfg     Config
+	catalog catalog
+	grower  grower
+
+	mu     sync.Mutex
+	closed bool
+	warned map[string]bool
+}
+
+var (
+	_ core.Store  = (*Store)(nil)
+	_ core.Reader = (*Store)(nil)
+	_ core.Closer = (*Store)(nil)
+)
+
+// ErrClosed is what a closed store answers.
+var ErrClosed = errors.New("the audit store is closed")
+
+// New returns a store on backend and reads its catalogue. [Store.Close] closes
+// the backend.
+func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
+	if err := checkPrefix(cfg.Prefix); err != nil {
+		return nil, err
+	}
+	if cfg.MaxTables <= 0 {
+		cfg.MaxTables = DefaultMaxTables
+	}
+	if cfg.MaxColumns <= 0 {
+		cfg.MaxColumns = DefaultMaxColumns
+	}
+	s := &Store{backend: backend, cfg: cfg, warned: map[string]bool{}}
+	s.grower.init(s)
+	if err := s.catalog.load(ctx, backend, cfg.Prefix); err != nil {
+		return nil, err
+	}
+	if !cfg.Fixed {
+		// Without it an event that fits nowhere would be lost, so it is there first.
+		if err := s.growNow(ctx, s.overflowName(), nil); err != nil && s.catalog.get(s.overflowName()) == nil {
+			s.logger().Warn("auditing: the overflow table cannot be made: events that fit no table will be refused",
+				"error", err, "statement", backend.DDL(s.overflowName(), nil))
+		}
+	}
+	return s, nil
+}
+
+// DDL returns the statements that make the table for tag with columns for
+// fields, for a database in which the application's role may not create.
+func (s *Store) DDL(tag string, fields core.Fields) string {
+	e := core.Event{Tag: tag, Fields: fields}.Normalize(0)
+	name, ok := s.tableName(e.Tag)
+	if !ok {
+		return s.backend.DDL(s.overflowName(), nil)
+	}
+	return s.backend.DDL(name, wantedColumns(nil, e.Fields, s.cfg.MaxColumns))
+}
+
+// closeWait bounds how long Close waits for a statement that grows a table.
+const closeWait = 2 * time.Second
+
+// Close ends the growing of tables and closes the backend. It may be called more
+// than once.
+func (s *Store) Close(ctx context.Context) error {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	s.grower.stop(closeWait)
+	return s.backend.Close(ctx)
+}
+
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *Store) logger() *slog.Logger {
+	if s.cfg.Logger != nil {
+		return s.cfg.Logger
+	}
+	return slog.Default()
+}

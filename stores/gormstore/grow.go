@@ -1,0 +1,193 @@
+package gormstore
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of growing. A Save waits for new tables and columns only so long; then
+// the audits go where there is room, and growing goes on behind them.
+const (
+	growWait     = 500 * time.Millisecond // that a Save waits for one table, counted from the first that asked
+	growInterval = 100 * time.Millisecond // between two, on average
+	growBurst    = 10
+	growTimeout  = 10 * time.Second // for one
+	minGrowPause = 250 * time.Millisecond
+	maxGrowPause = time.Minute
+)
+
+// grower makes tables and columns, one at a time, in the background.
+type grower struct {
+	store  *Store
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	jobs    map[string]*growJob
+	queue   []*growJob
+	running bool
+	paced   time.Time // when the next would be due if they came evenly
+}
+
+// growJob is one table that wants to be made or widened.
+type growJob struct {
+	table    string
+	fields   []Column
+	asked    time.Time
+	queued   bool
+	failures int
+	resume   time.Time     // not tried before, after a failure
+	done     chan struct{} // closed when the attempt under way has ended
+}
+
+func (g *grower) init(s *Store) {
+	g.store = s
+	g.jobs = map[string]*growJob{}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+}
+
+// stop ends the growing; it waits at most d for a statement under way.
+func (g *grower) stop(d time.Duration) {
+	g.cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		g.wg.Wait()
+	}()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
+}
+
+// want asks for a table with these columns and returns what to wait for, nil when
+// waiting is in vain for now, and until when.
+func (g *grower) want(table string, fields []Column) (done <-chan struct{}, until time.Time) {
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ctx.Err() != nil {
+		return nil, now
+	}
+	j := g.jobs[table]
+	if j == nil {
+		j = &growJob{table: table, asked: now}
+		g.jobs[table] = j
+	}
+	for _, c := range fields {
+		if !twin(j.fields, c.Name) {
+			j.fields = append(j.fields, c)
+		}
+	}
+	if !j.queued {
+		if now.Before(j.resume) {
+			return nil, now
+		}
+		j.queued = true
+		j.done = make(chan struct{})
+		g.queue = append(g.queue, j)
+		if !g.running {
+			g.running = true
+			g.wg.Add(1)
+			go g.run()
+		}
+	}
+	due := g.paced.Add(time.Duration(len(g.queue)-growBurst) * growInterval)
+	if until = j.asked.Add(growWait); due.After(until) {
+		return nil, now
+	}
+	return j.done, until
+}
+
+// run works the queue off and ends.
+func (g *grower) run() {
+	defer g.wg.Done()
+	for {
+		g.mu.Lock()
+		if len(g.queue) == 0 || g.ctx.Err() != nil {
+			for _, j := range g.queue {
+				close(j.done)
+			}
+			g.queue = nil
+			g.running = false
+			g.mu.Unlock()
+			return
+		}
+		j := g.queue[0]
+		g.queue = g.queue[1:]
+		pause := g.pace()
+		g.mu.Unlock()
+		if pause > 0 {
+			t := time.NewTimer(pause)
+			select {
+			case <-t.C:
+			case <-g.ctx.Done():
+			}
+			t.Stop()
+		}
+		g.mu.Lock()
+		fields := append([]Column(nil), j.fields...)
+		g.mu.Unlock()
+		ctx, cancel := context.WithTimeout(g.ctx, growTimeout)
+		err := g.store.growNow(ctx, j.table, fields)
+		cancel()
+		g.finish(j, fields, err)
+	}
+}
+
+// pace returns how long to wait so that no more than growBurst follow each other at once.
+func (g *grower) pace() time.Duration {
+	now := time.Now()
+	if g.paced.Before(now) {
+		g.paced = now
+	}
+	pause := g.paced.Sub(now) - (growBurst-1)*growInterval
+	g.paced = g.paced.Add(growInterval)
+	return pause
+}
+
+func (g *grower) finish(j *growJob, fields []Column, err error) {
+	g.mu.Lock()
+	j.queued = false
+	close(j.done)
+	if err == nil && len(j.fields) == len(fields) {
+		delete(g.jobs, j.table)
+	}
+	if err != nil {
+		j.failures++
+		pause := maxGrowPause
+		if j.failures < 9 {
+			pause = min(minGrowPause<<(j.failures-1), maxGrowPause)
+		}
+		j.resume = time.Now().Add(pause/2 + rand.N(pause/2))
+	}
+	first := j.failures == 1
+	g.mu.Unlock()
+	if err != nil && first && g.ctx.Err() == nil {
+		g.store.logger().Warn("auditing: a table cannot grow for now: its events are stored in audit_extra and audit_overflow, and it is tried again",
+			"table", j.table, "columns", columnNames(fields), "error", err)
+	}
+}
+
+func columnNames(columns []Column) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	return strings.Join(names, " ")
+}
+
+// growNow makes or widens a table and brings the catalogue up to date.
+func (s *Store) growNow(ctx context.Context, table string, fields []Column) error {
+	err := s.backend.Grow(ctx, table, fields)
+	if refreshErr := s.catalog.refresh(ctx, s.backend, table); err == nil {
+		err = refreshErr
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+package gormstore
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// place lays events out for one table: each field into its column, or into
+// audit_extra where it does not fit.
+func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
+	b := Batch{Table: t}
+	slot := make([]int, len(t.Fields)) // the place among b.Fields, from 1
+	for _, i := range indexes {
+		for name, v := range events[i].Fields {
+			if at, ok := t.byName[name]; ok && v != nil && slot[at] == 0 {
+				slot[at] = -1
+			}
+		}
+	}
+	for at, used := range slot {
+		if used != 0 {
+			b.Fields = append(b.Fields, t.Fields[at])
+			slot[at] = len(b.Fields)
+		}
+	}
+	b.Rows = make([]Row, len(indexes))
+	values := make([]any, len(indexes)*len(b.Fields))
+	for n, i := range indexes {
+		e := &events[i]
+		row := Row{Index: i, ID: e.ID, Event: e}
+		row.Values, values = values[:len(b.Fields):len(b.Fields)], values[len(b.Fields):]
+		var extra map[string]any
+		for name, v := range e.Fields {
+			if v == nil {
+				continue
+			}
+			if at, ok := t.byName[name]; ok {
+				kind := t.Fields[at].Kind
+				if fitted, ok := fits(v, kind); ok && s.backend.Keeps(fitted, kind) {
+					row.Values[slot[at]-1] = fitted
+					continue
+				}
+			}
+			if extra == nil {
+				extra = map[string]any{}
+			}
+			extra[name] = v
+		}
+		if extra != nil {
+			row.Extra = core.AppendJSON(nil, extra)
+		}
+		if e.Request != nil {
+			row.Request = core.AppendRequestJSON(nil, e.Request)
+		}
+		b.Rows[n] = row
+	}
+	return b
+}
+
+// lacks reports whether t could get a column for one of the fields.
+func (s *Store) lacks(t *Table, fields core.Fields) bool {
+	if t.total >= s.cfg.MaxColumns {
+		return false
+	}
+	for name, v := range fields {
+		if _, ok := t.byName[name]; !ok && kindOf(v) != Other && ColumnName(name) && !t.byLower[strings.ToLower(name)] {
+			return true
+		}
+	}
+	return false
+}
+
+func sortedNames(fields core.Fields) []string {
+	names := make([]string, 0, len(fields))
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

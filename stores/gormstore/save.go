@@ -1,0 +1,327 @@
+package gormstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// maxRounds bounds how often one Save lays its events out anew because a table
+// was not what the catalogue said, or refused them.
+const maxRounds = 4
+
+// Save implements [core.Store].
+func (s *Store) Save(ctx context.Context, events []core.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if s.isClosed() {
+		return core.FailAll(len(events), core.Failure{Err: ErrClosed})
+	}
+	sv := saving{store: s, events: events, overflow: map[int]bool{}, doubt: map[int]bool{}}
+	todo := make([]int, len(events))
+	for i := range todo {
+		todo[i] = i
+	}
+	for round := 1; len(todo) > 0; round++ {
+		batches := sv.plan(ctx, todo)
+		var failures []RowFailure
+		if len(batches) > 0 {
+			failures = s.backend.Write(ctx, batches)
+		}
+		todo = sv.sort(ctx, failures, round)
+	}
+	if len(sv.failures) == 0 {
+		return nil
+	}
+	slices.SortFunc(sv.failures, func(a, b core.Failure) int { return a.Index - b.Index })
+	return &core.BatchError{Failures: sv.failures}
+}
+
+// saving is one Save.
+type saving struct {
+	store    *Store
+	events   []core.Event
+	overflow map[int]bool // events that go to the overflow table, their own having refused them
+	doubt    map[int]bool // events of which an earlier round may have stored something
+	failures []core.Failure
+}
+
+func (sv *saving) fail(i int, err error, retry, unknown bool) {
+	unknown = unknown || sv.doubt[i]
+	sv.failures = append(sv.failures, core.Failure{Index: i, Err: err, Retry: retry || unknown, Unknown: unknown})
+}
+
+// sort decides what becomes of the rows that were not stored, and returns those
+// that are to be laid out again.
+func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (again []int) {
+	var stale []string
+	for _, f := range failures {
+		sv.doubt[f.Index] = sv.doubt[f.Index] || f.Unknown
+		switch {
+		case f.Why == Unavailable || ctx.Err() != nil || round == maxRounds:
+			sv.fail(f.Index, f.Err, f.Why != Refused, f.Unknown)
+		case f.Why == Stale:
+			if name, ok := sv.store.tableName(sv.events[f.Index].Tag); ok && !slices.Contains(stale, name) {
+				stale = append(stale, name)
+			}
+			if round == maxRounds-1 {
+				sv.overflow[f.Index] = true
+			}
+			again = append(again, f.Index)
+		case sv.overflow[f.Index]:
+			sv.fail(f.Index, f.Err, false, f.Unknown)
+		default:
+			sv.overflow[f.Index] = true
+			again = append(again, f.Index)
+		}
+	}
+	if len(stale) > 0 {
+		names := append(stale, sv.store.overflowName())
+		if err := sv.store.catalog.refresh(ctx, sv.store.backend, names...); err != nil {
+			for _, i := range again {
+				sv.fail(i, err, true, false)
+			}
+			return nil
+		}
+	}
+	return again
+}
+
+// group is the events of one table.
+type group struct {
+	name    string // "" for those that have no table of their own
+	indexes []int
+}
+
+// plan groups the events by table, lets tables grow, and lays out the rows.
+func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
+	s := sv.store
+	groups := sv.group(todo)
+	names := []string{s.overflowName()}
+	for _, g := range groups {
+		if g.name != "" {
+			names = append(names, g.name)
+		}
+	}
+	if err := s.catalog.refresh(ctx, s.backend, s.catalog.unknown(names)...); err != nil {
+		for _, i := range todo {
+			sv.fail(i, fmt.Errorf("reading the catalogue: %w", err), true, false)
+		}
+		return nil
+	}
+	if s.cfg.Fixed {
+		sv.lookForColumns(ctx, groups)
+	}
+	sv.grow(groups)
+
+	overflow := s.catalog.get(s.overflowName())
+	var batches, spilled []Batch
+	for _, g := range groups {
+		t := s.catalog.get(g.name)
+		own := make([]int, 0, len(g.indexes))
+		var spill []int
+		for _, i := range g.indexes {
+			if t == nil || sv.overflow[i] {
+				spill = append(spill, i)
+			} else {
+				own = append(own, i)
+			}
+		}
+		if len(own) > 0 {
+			b := s.place(t, sv.events, own)
+			if overflow != nil {
+				b.Twin = overflow.Name
+			}
+			batches = append(batches, b)
+		}
+		if len(spill) == 0 {
+			continue
+		}
+		if overflow == nil {
+			sv.refuse(g.name, spill)
+			continue
+		}
+		b := s.place(overflow, sv.events, spill)
+		if t != nil {
+			b.Twin = t.Name
+		}
+		spilled = append(spilled, b)
+	}
+	return append(batches, mergeUntwinned(spilled)...)
+}
+
+// mergeUntwinned makes one batch of those for the overflow table that need not
+// look elsewhere: there may be one for each of a thousand tags.
+func mergeUntwinned(spilled []Batch) []Batch {
+	var merged []Batch
+	first := -1
+	for _, b := range spilled {
+		switch {
+		case b.Twin != "" || len(b.Fields) > 0:
+			merged = append(merged, b)
+		case first < 0:
+			first = len(merged)
+			merged = append(merged, b)
+		default:
+			merged[first].Rows = append(merged[first].Rows, b.Rows...)
+		}
+	}
+	return merged
+}
+
+// group returns the events by table, in the order in which tables come first.
+func (sv *saving) group(todo []int) []*group {
+	var groups []*group
+	byTag := map[string]*group{}
+	byName := map[string]*group{}
+	for _, i := range todo {
+		tag := sv.events[i].Tag
+		g := byTag[tag]
+		if g == nil {
+			name, _ := sv.store.tableName(tag)
+			if g = byName[name]; g == nil {
+				g = &group{name: name}
+				byName[name] = g
+				groups = append(groups, g)
+			}
+			byTag[tag] = g
+		}
+		g.indexes = append(g.indexes, i)
+	}
+	return groups
+}
+
+// grow asks for the tables and columns that are missing and waits for them, but
+// not for long.
+func (sv *saving) grow(groups []*group) {
+	s := sv.store
+	type awaited struct {
+		done  <-chan struct{}
+		until time.Time
+	}
+	var waits []awaited
+	want := func(table string, fields []Column) {
+		if done, until := s.grower.want(table, fields); done != nil {
+			waits = append(waits, awaited{done, until})
+		}
+	}
+	fresh := 0
+	for _, g := range groups {
+		if g.name == "" {
+			continue
+		}
+		t := s.catalog.get(g.name)
+		missing := sv.missing(t, g.indexes)
+		switch {
+		case t != nil && len(missing) == 0:
+		case s.cfg.Fixed:
+			s.warnFixed(g.name, t, missing)
+		case t != nil:
+			want(g.name, missing)
+		default:
+			if a := s.catalog.absent(g.name); a.foreign && !a.adoptable {
+				s.warnForeign(g.name)
+			} else if s.catalog.count()+fresh < s.cfg.MaxTables {
+				fresh++
+				want(g.name, missing)
+			}
+		}
+	}
+	if !s.cfg.Fixed && s.catalog.get(s.overflowName()) == nil {
+		want(s.overflowName(), nil)
+	}
+	for _, w := range waits {
+		t := time.NewTimer(time.Until(w.until))
+		select {
+		case <-w.done:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// lookForColumns reads tables anew that lack columns: somebody may have added them.
+// The error of a catalogue that cannot be read is left to the writing.
+func (sv *saving) lookForColumns(ctx context.Context, groups []*group) {
+	var names []string
+	for _, g := range groups {
+		t := sv.store.catalog.get(g.name)
+		if t != nil && time.Since(t.read) >= lookAgain && len(sv.missing(t, g.indexes)) > 0 {
+			names = append(names, g.name)
+		}
+	}
+	_ = sv.store.catalog.refresh(ctx, sv.store.backend, names...)
+}
+
+// missing returns the columns that the events would add to t.
+func (sv *saving) missing(t *Table, indexes []int) []Column {
+	var missing []Column
+	for _, i := range indexes {
+		fields := sv.events[i].Fields
+		if t != nil && !sv.store.lacks(t, fields) {
+			continue
+		}
+		for _, c := range wantedColumns(t, fields, sv.store.cfg.MaxColumns) {
+			if !twin(missing, c.Name) {
+				missing = append(missing, c)
+			}
+		}
+	}
+	have := len(baseColumns)
+	if t != nil {
+		have = t.total
+	}
+	return missing[:max(0, min(len(missing), sv.store.cfg.MaxColumns-have))]
+}
+
+// refuse fails events that neither have a table nor an overflow table to go to.
+func (sv *saving) refuse(table string, indexes []int) {
+	s := sv.store
+	for _, i := range indexes {
+		name, fields := table, []Column(nil)
+		if name == "" {
+			name = s.overflowName()
+		} else {
+			fields = wantedColumns(nil, sv.events[i].Fields, s.cfg.MaxColumns)
+		}
+		err := fmt.Errorf("there is neither a table %q nor %q: let someone who may create tables run: %s",
+			name, s.overflowName(), s.backend.DDL(name, fields))
+		sv.fail(i, err, !s.cfg.Fixed, false)
+	}
+}
+
+// warnFixed says once which statement would make what a store that may not create lacks.
+func (s *Store) warnFixed(name string, t *Table, missing []Column) {
+	if t == nil {
+		s.warnOnce(name, "auditing: a table is missing: its events are stored in audit_overflow",
+			"table", name, "statement", s.backend.DDL(name, missing))
+		return
+	}
+	s.warnOnce(name+"."+columnNames(missing), "auditing: columns are missing: their values are stored in audit_extra",
+		"table", name, "statement", s.backend.AddColumns(name, missing))
+}
+
+func (s *Store) warnForeign(name string) {
+	s.warnOnce(name, "auditing: a table is not one of audits and is left alone: the events of its tag are stored in audit_overflow",
+		"table", name)
+}
+
+// maxWarned bounds what warnOnce remembers.
+const maxWarned = 1000
+
+func (s *Store) warnOnce(key, message string, args ...any) {
+	s.mu.Lock()
+	first := !s.warned[key] && len(s.warned) < maxWarned
+	if first {
+		s.warned[strings.Clone(key)] = true
+	}
+	s.mu.Unlock()
+	if first {
+		s.logger().Warn(message, args...)
+	}
+}

@@ -1,0 +1,144 @@
+package gormstore
+
+import (
+	"strings"
+	"time"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// Kind is what a column holds.
+type Kind uint8
+
+// The kinds of columns. Every field's column is of one of Text to JSON.
+const (
+	Other Kind = iota // a type that this package does not write
+	Text
+	Int
+	Float
+	Bool
+	Time
+	Bytes
+	JSON
+	UUID
+	LocalTime // a time without its zone, as in tables of the Python library
+	Interval  // a span of time, as in tables of the Python library
+)
+
+// Column is a column of a table.
+type Column struct {
+	Name string
+	Kind Kind
+}
+
+// The columns that every table has. Their order is the one of a new table, whose
+// fields come between path and audit_id.
+var baseColumns = []Column{
+	{"username", Text}, {"datetime", Time}, {"ip", Text}, {"host", Text}, {"path", Text},
+	{"audit_id", UUID}, {"audit_tag", Text}, {"audit_request", JSON}, {"audit_extra", JSON},
+}
+
+// LeadingColumns is how many of [BaseColumns] stand before the fields.
+const LeadingColumns = 5
+
+// BaseColumns returns the columns that every table has.
+func BaseColumns() []Column { return append([]Column(nil), baseColumns...) }
+
+// Table is a table of audits as the catalogue has it. It does not change.
+type Table struct {
+	Name string
+	// Fields are the columns that are not base columns.
+	Fields []Column
+	// Local says that datetime is a [LocalTime].
+	Local bool
+
+	byName  map[string]int  // places in Fields
+	byLower map[string]bool // of every column
+	total   int
+	read    time.Time // from the catalogue
+}
+
+func newTable(rel Relation) *Table {
+	t := &Table{Name: rel.Name, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now()}
+	base := map[string]bool{}
+	for _, c := range baseColumns {
+		base[c.Name] = true
+	}
+	for _, c := range rel.Columns {
+		t.byLower[strings.ToLower(c.Name)] = true
+		if base[c.Name] {
+			t.Local = t.Local || c.Name == "datetime" && c.Kind == LocalTime
+			continue
+		}
+		t.byName[c.Name] = len(t.Fields)
+		t.Fields = append(t.Fields, c)
+	}
+	return t
+}
+
+// kindOf is the kind of column that a first value makes; Other when it makes none.
+func kindOf(v any) Kind {
+	switch v.(type) {
+	case string:
+		return Text
+	case int64:
+		return Int
+	case float64:
+		return Float
+	case bool:
+		return Bool
+	case time.Time:
+		return Time
+	case []byte:
+		return Bytes
+	case []any, map[string]any:
+		return JSON
+	}
+	return Other // nil, and uint64: no integer column is wide enough
+}
+
+// fits reports whether a column of kind k keeps v exactly, and as what.
+func fits(v any, k Kind) (any, bool) {
+	if i, ok := v.(int64); ok && k == Float {
+		f := float64(i)
+		return f, i > -1<<53 && i < 1<<53
+	}
+	if k == LocalTime {
+		_, ok := v.(time.Time)
+		return v, ok
+	}
+	return v, k != Other && kindOf(v) == k
+}
+
+// wantedColumns returns the columns that fields would add to t, which may be nil,
+// in the order of their names.
+func wantedColumns(t *Table, fields core.Fields, maxColumns int) []Column {
+	var wanted []Column
+	total := len(baseColumns)
+	if t != nil {
+		total = t.total
+	}
+	for _, name := range sortedNames(fields) {
+		kind := kindOf(fields[name])
+		if kind == Other || !ColumnName(name) || t != nil && t.byLower[strings.ToLower(name)] {
+			continue
+		}
+		if twin(wanted, name) {
+			continue
+		}
+		if total+len(wanted) >= maxColumns {
+			break
+		}
+		wanted = append(wanted, Column{name, kind})
+	}
+	return wanted
+}
+
+func twin(columns []Column, name string) bool {
+	for _, c := range columns {
+		if strings.EqualFold(c.Name, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/auditing-go/auditing/stores/gormstore"
+)
+
+// errAdopting is why a table of the Python library is not written to yet.
+var errAdopting = errors.New("the table of the Python library is being taken over")
+
+// adopt starts to take a table of the Python library over: our columns are added,
+// with no bar to that library's going on to write, then the indexes without
+// locking it, then ids for the rows that are there, in small steps. It goes on in
+// the background; until it is through, events go to the overflow table.
+func (b *backend) adopt(table string) error {
+	b.mu.Lock()
+	busy := b.adopting[table] || b.ctx.Err() != nil
+	if !busy {
+		b.adopting[table] = true
+		b.wg.Add(1)
+	}
+	b.mu.Unlock()
+	if busy {
+		return errAdopting
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer b.wg.Done()
+		err := b.takeOver(b.ctx, table)
+		b.mu.Lock()
+		delete(b.adopting, table)
+		b.mu.Unlock()
+		done <- err
+	}()
+	// Most tables are small: then nobody has to notice.
+	t := time.NewTimer(adoptWait)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return errAdopting
+	}
+}
+
+// adoptWait is how long growing waits for a table to be taken over.
+const adoptWait = 2 * time.Second
+
+// takeOver does the work of adopt on one connection and under a lock of the
+// session, so that one process does it.
+func (b *backend) takeOver(ctx context.Context, table string) error {
+	conn, err := b.pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	key := lockKey("adopt", b.cfg.Schema+"\x00"+table)
+	var locked bool
+	if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", key).Scan(&locked); err != nil {
+		return err
+	}
+	if !locked {
+		return errAdopting
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", key)
+	if err := b.adoptColumns(ctx, conn, table); err != nil {
+		return err
+	}
+	if err := b.adoptIndexes(ctx, conn, table); err != nil {
+		return err
+	}
+	return b.backfill(ctx, conn, table)
+}
+
+// adoptColumns adds our columns in one short transaction.
+func (b *backend) adoptColumns(ctx context.Context, conn *sql.Conn, table string) error {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	rel, err := b.lockAndLook(ctx, tx, table)
+	if err != nil {
+		return err
+	}
+	if rel == nil || !rel.Adoptable() {
+		return nil
+	}
+	if lacking := lacking(rel.Columns, gormstore.BaseColumns()); len(lacking) > 0 {
+		// The default is set apart from the column, for then no row is rewritten.
+		for _, s := range []string{
+			b.AddColumns(table, lacking),
+			"ALTER TABLE " + b.Table(table) + ` ALTER COLUMN "audit_id" SET DEFAULT gen_random_uuid()`,
+		} {
+			if _, err := tx.ExecContext(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", s, err)
+			}
+		}
+	}
+	return tx.Commit()
+}
+
+// adoptIndexes makes the indexes that are missing. CONCURRENTLY leaves an invalid
+// one behind when it fails; it is dropped first.
+func (b *backend) adoptIndexes(ctx context.Context, conn *sql.Conn, table string) error {
+	const invalid = `SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+		WHERE i.indrelid = $1::regclass AND NOT i.indisvalid`
+	const valid = `SELECT string_agg(a.attname, ',' ORDER BY k.n) FROM pg_index i
+		CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
+		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+		WHERE i.indrelid = $1::regclass AND i.indisvalid GROUP BY i.indexrelid`
+	name := b.Table(table)
+	broken, err := texts(ctx, conn, invalid, name)
+	if err != nil {
+		return err
+	}
+	for _, index := range broken {
+		if _, err := conn.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+b.Table(index)); err != nil {
+			return err
+		}
+	}
+	have, err := texts(ctx, conn, valid, name)
+	if err != nil {
+		return err
+	}
+	there := "\n" + strings.Join(have, "\n") + "\n"
+	for _, index := range []struct{ kind, columns string }{
+		{"UNIQUE INDEX", "audit_id"}, {"INDEX", "datetime"}, {"INDEX", "username,datetime"},
+	} {
+		if strings.Contains(there, "\n"+index.columns+"\n") {
+			continue
+		}
+		columns := `"` + strings.ReplaceAll(index.columns, ",", `", "`) + `"`
+		s := "CREATE " + index.kind + " CONCURRENTLY ON " + name + " (" + columns + ")"
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+func texts(ctx context.Context, q querier, query string, args ...any) ([]string, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, rows.Err()
+}
+
+// backfillStep is how many old rows get their ids in one transaction.
+const backfillStep = 2000
+
+// backfill gives ids to the rows that were there before.
+func (b *backend) backfill(ctx context.Context, conn *sql.Conn, table string) error {
+	name := b.Table(table)
+	step := fmt.Sprintf(`UPDATE %s SET "audit_id" = gen_random_uuid() WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM %s WHERE "audit_id" IS NULL LIMIT %d FOR UPDATE SKIP LOCKED))`, name, name, backfillStep)
+	for {
+		result, err := conn.ExecContext(ctx, step)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// resumeBackfill goes on with tables whose taking over was interrupted after
+// their indexes were made. What cannot be done now is done at the next start.
+func (b *backend) resumeBackfill(ctx context.Context) {
+	if b.cfg.Fixed {
+		return
+	}
+	relations, err := b.Relations(ctx, nil)
+	if err != nil {
+		return
+	}
+	for _, rel := range relations {
+		for _, c := range rel.Columns {
+			if c.Name == "datetime" && c.Kind == gormstore.LocalTime && rel.Ours() && strings.HasPrefix(rel.Name, b.cfg.Prefix) {
+				b.wg.Add(1)
+				go func() {
+					defer b.wg.Done()
+					_ = b.takeOver(b.ctx, rel.Name)
+				}()
+			}
+		}
+	}
+}

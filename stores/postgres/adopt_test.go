@@ -1,0 +1,98 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/postgres"
+	"github.com/auditing-go/auditing/stores/postgres/pgtest"
+)
+
+// pythonTable is what the Python library creates for its README's example, made
+// first outside a request and used inside one later.
+const pythonTable = `CREATE TABLE mytag (username text, datetime timestamp, a text, c text, b bigint);
+ALTER TABLE mytag ADD COLUMN ip text; ALTER TABLE mytag ADD COLUMN host text; ALTER TABLE mytag ADD COLUMN path text;`
+
+// TestTakesOverTablesOfThePythonLibrary: our rows and its rows stand side by side,
+// and it can go on writing.
+func TestTakesOverTablesOfThePythonLibrary(t *testing.T) {
+	for zone, hours := range map[string]int{"": 0, "Europe/Berlin": 1} {
+		t.Run("zone "+zone, func(t *testing.T) {
+			dsn := pgtest.DSN(t)
+			d := connect(t, dsn)
+			d.exec(pythonTable)
+			d.exec(`INSERT INTO mytag (username, datetime, a, b) SELECT 'old', '2019-12-05 13:55:55.636742', 'x', i FROM generate_series(1, 5000) i`)
+			s := open(t, dsn, postgres.Config{Zone: zone})
+			rec := record(t, s)
+			at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+			audit := func() {
+				t.Helper()
+				if err := rec.Audit(t.Context(), "mytag", core.Fields{"a": "new", "d": true}, core.As("me"), core.At(at)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			audit()
+			eventually(t, "the table is taken over", func() bool {
+				audit()
+				return ask[int](d, `SELECT count(*) FROM mytag WHERE username = 'me'`) > 0
+			})
+			eventually(t, "old rows have ids", func() bool {
+				return ask[int](d, `SELECT count(*) FROM mytag WHERE audit_id IS NULL`) == 0
+			})
+			// The Python program goes on, knowing nothing of our columns.
+			d.exec(`INSERT INTO mytag (username, datetime, ip, host, path, a, c, b) VALUES ('old', '2020-01-01', '127.0.0.1', 'h', '/p', 'y', NULL, 1)`)
+
+			page, err := rec.Read(t.Context(), core.Query{Tag: "mytag", User: "old", Limit: 10000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Events) != 5001 {
+				t.Fatalf("%d old events can be read, want 5001", len(page.Events))
+			}
+			first := page.Events[5000]
+			want := time.Date(2019, 12, 5, 13-hours, 55, 55, 636742000, time.UTC)
+			if !first.Time.Equal(want) || first.Tag != "mytag" || first.Fields["a"] != "x" || first.Request != nil {
+				t.Errorf("an old event reads as %+v, want it at %v", first, want)
+			}
+			if r := page.Events[0].Request; r == nil || r.IP != "127.0.0.1" || r.Path != "/p" {
+				t.Errorf("an old event's request reads as %+v", r)
+			}
+			page, err = rec.Read(t.Context(), core.Query{Tag: "mytag", User: "me", From: at, To: at.Add(time.Microsecond)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Events) == 0 || !page.Events[0].Time.Equal(at) {
+				t.Errorf("new events read as %v, want them at %v", page.Events, at)
+			}
+			if typ := ask[string](d, `SELECT pg_typeof(datetime)::text FROM mytag LIMIT 1`); typ != "timestamp without time zone" {
+				t.Errorf("datetime has become a %s", typ)
+			}
+		})
+	}
+}
+
+// TestTakingOverGoesOnAfterACrash: another process stopped half-way.
+func TestTakingOverGoesOnAfterACrash(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	d := connect(t, dsn)
+	d.exec(pythonTable)
+	d.exec(`INSERT INTO mytag (username, datetime, a) VALUES ('old', '2020-01-01', 'x');
+		ALTER TABLE mytag ADD COLUMN audit_id uuid, ADD COLUMN audit_tag text, ADD COLUMN audit_request jsonb, ADD COLUMN audit_extra jsonb`)
+	s := open(t, dsn, postgres.Config{})
+	rec := record(t, s)
+	eventually(t, "the table is taken over", func() bool {
+		if err := rec.Audit(t.Context(), "mytag", core.Fields{"a": "new"}, core.As("me")); err != nil {
+			t.Fatal(err)
+		}
+		return ask[int](d, `SELECT count(*) FROM mytag WHERE username = 'me'`) > 0
+	})
+	rec.Close(context.Background())
+	// And once more: the indexes were made, the ids not.
+	d.exec(`UPDATE mytag SET audit_id = NULL`)
+	open(t, dsn, postgres.Config{})
+	eventually(t, "all rows have ids", func() bool {
+		return ask[int](d, `SELECT count(*) FROM mytag WHERE audit_id IS NULL`) == 0
+	})
+}

@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/auditing-go/auditing/stores/gormstore"
+)
+
+// parseDSN parses dsn and moves our own settings from it into cfg.
+func parseDSN(dsn string, cfg *Config) (*pgx.ConnConfig, error) {
+	conn, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		// pgx masks the password, but only where it can parse that much of the DSN.
+		return nil, errors.New(`auditing: the DSN cannot be parsed: use "host=127.0.0.1 user=postgres dbname=mydb" or "postgres://postgres@127.0.0.1/mydb"`)
+	}
+	for name, into := range map[string]*string{"audit_schema": &cfg.Schema, "audit_prefix": &cfg.Prefix, "audit_zone": &cfg.Zone} {
+		if v, ok := conn.RuntimeParams[name]; ok {
+			*into = v
+			delete(conn.RuntimeParams, name)
+		}
+	}
+	if _, ok := conn.RuntimeParams["application_name"]; !ok {
+		conn.RuntimeParams["application_name"] = "auditing"
+	}
+	return conn, nil
+}
+
+// maintenance are the databases from which another can be created.
+var maintenance = []string{"postgres", "template1"}
+
+// ensureDatabase creates the database when the server says that it is missing.
+// Any other failure is left to the connection proper.
+func ensureDatabase(ctx context.Context, conn *pgx.ConnConfig) error {
+	c, err := pgx.ConnectConfig(ctx, conn.Copy())
+	if err == nil {
+		return c.Close(ctx)
+	}
+	if sqlState(err) != "3D000" {
+		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+	}
+	for _, name := range maintenance {
+		admin := conn.Copy()
+		admin.Database = name
+		if c, err = pgx.ConnectConfig(ctx, admin); err == nil {
+			defer c.Close(context.WithoutCancel(ctx))
+			return createDatabase(ctx, c, conn.Database)
+		}
+	}
+	return fmt.Errorf("auditing: database %q is missing and cannot be created: %w", conn.Database, err)
+}
+
+func createDatabase(ctx context.Context, c *pgx.Conn, name string) error {
+	for {
+		// One process at a time: CREATE DATABASE fails while another one copies the template.
+		if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", lockKey("database", name)); err != nil {
+			return fmt.Errorf("auditing: creating database %q: %w", name, err)
+		}
+		var exists bool
+		err := c.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)", name).Scan(&exists)
+		if err == nil && !exists {
+			_, err = c.Exec(ctx, "CREATE DATABASE "+gormstore.Quote(name))
+		}
+		switch sqlState(err) {
+		case "":
+			return err
+		case "42P04", "23505": // somebody else was faster
+			return nil
+		case "55006": // the template is in use
+			t := time.NewTimer(200 * time.Millisecond)
+			select {
+			case <-t.C:
+				continue
+			case <-ctx.Done():
+				t.Stop()
+			}
+		}
+		return fmt.Errorf("auditing: creating database %q: %w", name, err)
+	}
+}
+
+func (b *backend) createSchema(ctx context.Context) error {
+	var exists bool
+	err := b.pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.cfg.Schema).Scan(&exists)
+	if err == nil && !exists {
+		_, err = b.pool.ExecContext(ctx, "CREATE SCHEMA "+gormstore.Quote(b.cfg.Schema))
+		if state := sqlState(err); state == "42P06" || state == "23505" {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("auditing: schema %q: %w", b.cfg.Schema, err)
+	}
+	return nil
+}
+
+// sqlState returns the server's error code, "" for an error that is not the server's.
+func sqlState(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// lockKey is the key of an advisory lock of ours.
+func lockKey(purpose, name string) int64 {
+	h := fnv.New64a()
+	h.Write([]byte("auditing\x00" + purpose + "\x00" + name))
+	return int64(h.Sum64())
+}
+
+// literal returns s as a quoted SQL literal.
+func literal(s string) string {
+	return `'` + strings.ReplaceAll(strings.ReplaceAll(s, "\x00", ""), `'`, `''`) + `'`
+}

@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/auditing-go/auditing/stores/gormstore"
+)
+
+// ddlLockTimeout is how long a statement waits for a table that others use.
+// Everybody who comes to the table after it waits too, so it is short.
+const ddlLockTimeout = "SET LOCAL lock_timeout = '200ms'"
+
+// Grow implements [gormstore.Backend]. It runs in one transaction under a lock
+// that all processes share: without it CREATE TABLE IF NOT EXISTS fails when
+// several do it at once.
+func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column) error {
+	tx, err := b.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	rel, err := b.lockAndLook(ctx, tx, table)
+	if err != nil {
+		return err
+	}
+	var statements []string
+	switch {
+	case rel == nil:
+		statements = b.create(table, fields)
+	case rel.Ours():
+		if lacking := lacking(rel.Columns, fields); len(lacking) > 0 {
+			statements = []string{b.AddColumns(table, lacking)}
+		}
+	case rel.Adoptable():
+		// It is finished outside this transaction, which would hold up its readers.
+		tx.Rollback()
+		return b.adopt(table)
+	}
+	for _, s := range statements {
+		if _, err := tx.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return tx.Commit()
+}
+
+// lockAndLook takes the lock for growing and reads the catalogue under it.
+func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*gormstore.Relation, error) {
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", b.ddlKey); err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, ddlLockTimeout); err != nil {
+		return nil, err
+	}
+	relations, err := b.relations(ctx, tx, []string{table})
+	if err != nil || len(relations) == 0 {
+		return nil, err
+	}
+	return &relations[0], nil
+}
+
+func lacking(have, want []gormstore.Column) []gormstore.Column {
+	var lacking []gormstore.Column
+next:
+	for _, w := range want {
+		for _, h := range have {
+			if strings.EqualFold(h.Name, w.Name) {
+				continue next
+			}
+		}
+		lacking = append(lacking, w)
+	}
+	return lacking
+}
+
+// create returns the statements that make a table and its indexes.
+func (b *backend) create(table string, fields []gormstore.Column) []string {
+	base := gormstore.BaseColumns()
+	columns := append(append(base[:gormstore.LeadingColumns:gormstore.LeadingColumns], fields...), base[gormstore.LeadingColumns:]...)
+	lines := make([]string, len(columns))
+	for i, c := range columns {
+		lines[i] = gormstore.Quote(c.Name) + " " + types[c.Kind]
+		switch c.Name {
+		case "audit_id":
+			lines[i] += " PRIMARY KEY"
+		case "username", "datetime", "audit_tag":
+			lines[i] += " NOT NULL"
+		}
+	}
+	name := b.Table(table)
+	return []string{
+		"CREATE TABLE " + name + " (" + strings.Join(lines, ", ") + ")",
+		"CREATE INDEX ON " + name + ` ("datetime")`,
+		"CREATE INDEX ON " + name + ` ("username", "datetime")`,
+	}
+}
+
+// DDL implements [gormstore.Backend].
+func (b *backend) DDL(table string, fields []gormstore.Column) string {
+	return strings.Join(b.create(table, fields), ";\n") + ";"
+}
+
+// AddColumns implements [gormstore.Backend].
+func (b *backend) AddColumns(table string, fields []gormstore.Column) string {
+	adds := make([]string, len(fields))
+	for i, c := range fields {
+		adds[i] = "ADD COLUMN " + gormstore.Quote(c.Name) + " " + types[c.Kind]
+	}
+	return "ALTER TABLE " + b.Table(table) + " " + strings.Join(adds, ", ")
+}

@@ -1,0 +1,4 @@
+package pgtest
+
+// HideInstallations leaves only PATH to find a server in.
+func HideInstallations() { installedIn = "/nowhere" }

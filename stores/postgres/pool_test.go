@@ -1,0 +1,92 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+
+	gormpostgres "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/postgres"
+	"github.com/auditing-go/auditing/stores/postgres/pgtest"
+)
+
+func appPool(t *testing.T, dsn string, size int) (*gorm.DB, *sql.DB) {
+	t.Helper()
+	db, err := gorm.Open(gormpostgres.Open(dsn), &gorm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(size)
+	t.Cleanup(func() { pool.Close() })
+	return db, pool
+}
+
+// TestHandlersCannotStarveTheirAudits: the application's transactions hold every
+// other connection of the pool, and each of their owners audits.
+func TestHandlersCannotStarveTheirAudits(t *testing.T) {
+	const size = 4
+	db, pool := appPool(t, pgtest.DSN(t), size)
+	s, err := postgres.New(t.Context(), db, postgres.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := record(t, s)
+	if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 0}, core.As("me")); err != nil {
+		t.Fatal(err)
+	}
+	for range size - 1 {
+		tx := db.Begin()
+		if tx.Error != nil {
+			t.Fatal(tx.Error)
+		}
+		defer tx.Rollback()
+		if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 1}, core.As("me")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := pool.Stats().InUse; n != size {
+		t.Fatalf("%d connections are in use, want all %d", n, size)
+	}
+	if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 2, "new": true}, core.As("me")); err != nil {
+		t.Errorf("an audit with a new field while no connection is free: %v", err)
+	}
+}
+
+// TestCloseLeavesTheApplicationsPoolOpen and gives the kept connection back.
+func TestCloseLeavesTheApplicationsPoolOpen(t *testing.T) {
+	db, pool := appPool(t, pgtest.DSN(t), 3)
+	s, err := postgres.New(t.Context(), db, postgres.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := record(t, s)
+	if err := rec.Audit(t.Context(), "ev", nil, core.As("me")); err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if n := pool.Stats().InUse; n != 0 {
+		t.Errorf("%d connections are still in use", n)
+	}
+	if err := pool.PingContext(t.Context()); err != nil {
+		t.Errorf("the application's pool is closed: %v", err)
+	}
+}
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	if _, err := postgres.New(t.Context(), nil, postgres.Config{}); err == nil {
+		t.Error("a nil *gorm.DB: no error")
+	}
+	db, _ := appPool(t, pgtest.DSN(t), 2)
+	if _, err := postgres.New(t.Context(), db, postgres.Config{}); err == nil {
+		t.Error("a pool of two connections: no error")
+	}
+}

@@ -1,0 +1,192 @@
+// Package postgres keeps audits in PostgreSQL. Importing it registers the drivers
+// "postgres_auto", which creates the database, the tables and the columns, and
+// "postgres", which creates nothing: a role that may only INSERT and SELECT is
+// enough for it.
+//
+// See package gormstore for how a tag becomes a table and a field a column.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	gormpostgres "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores"
+	"github.com/auditing-go/auditing/stores/gormstore"
+)
+
+func init() {
+	for name, fixed := range map[string]bool{"postgres_auto": false, "postgres": true} {
+		stores.Register(name, func(ctx context.Context, dsn string) (core.Store, error) {
+			return Open(ctx, dsn, Config{Fixed: fixed})
+		})
+	}
+}
+
+// Config sets up a store. Its zero value creates what is missing.
+type Config struct {
+	// Fixed forbids to create or alter anything, as the driver "postgres" does.
+	Fixed bool
+	// Schema holds the tables. Defaults to the first schema of the search_path; in a
+	// DSN it is audit_schema=NAME.
+	Schema string
+	// Prefix begins the name of every table; in a DSN it is audit_prefix=NAME.
+	Prefix string
+	// Zone is the time zone, by its IANA name, in which the Python library wrote the
+	// times of tables that are taken over from it. Defaults to UTC; in a DSN it is
+	// audit_zone=NAME.
+	Zone string
+	// MaxTables and MaxColumns bound what is created; see [gormstore.Config].
+	MaxTables, MaxColumns int
+	// Logger receives warnings; never values. Defaults to [slog.Default].
+	Logger *slog.Logger
+}
+
+// Open connects to the database that dsn names, in keyword or URL form, and
+// creates it first when it is missing and cfg allows it. Settings in the DSN
+// beat those of cfg. No error shows the password.
+func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error) {
+	conn, err := parseDSN(dsn, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	if !cfg.Fixed {
+		if err := ensureDatabase(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	pool := stdlib.OpenDB(*conn)
+	pool.SetMaxOpenConns(openConns)
+	db, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
+	if err == nil {
+		var store *gormstore.Store
+		if store, err = open(ctx, db, pool, cfg, true); err == nil {
+			return store, nil
+		}
+	}
+	pool.Close()
+	return nil, err
+}
+
+// openConns is how many connections a store that opened its own pool uses at
+// most: one writes, one grows tables, the others read.
+const openConns = 5
+
+// New returns a store on the application's own connection pool and keeps one
+// connection of it, so that handlers which hold all others cannot starve their
+// audits. The pool must allow at least three; Close leaves it open.
+func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error) {
+	if db == nil {
+		return nil, errors.New("auditing: the *gorm.DB is nil: pass one from gorm.Open")
+	}
+	if name := db.Dialector.Name(); name != "postgres" {
+		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of postgres", name)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("auditing: the connection pool: %w", err)
+	}
+	if n := pool.Stats().MaxOpenConnections; n > 0 && n < 3 {
+		return nil, fmt.Errorf("auditing: the pool allows %d connections and audits keep one: raise SetMaxOpenConns to at least 3, or use Open", n)
+	}
+	return open(ctx, db, pool, cfg, false)
+}
+
+func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*gormstore.Store, error) {
+	b := &backend{db: db, pool: pool, own: own, cfg: cfg, lanes: make(chan *lane, lanes), adopting: map[string]bool{}, statements: map[statementKey]string{}}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	for range lanes {
+		b.lanes <- &lane{pool: pool}
+	}
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	s, err := gormstore.New(ctx, b, gormstore.Config{
+		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("auditing: %w", err)
+	}
+	b.resumeBackfill(ctx)
+	return s, nil
+}
+
+// lanes is how many writes may be under way at once.
+const lanes = 1
+
+// backend implements [gormstore.Backend].
+type backend struct {
+	db   *gorm.DB
+	pool *sql.DB
+	own  bool // the pool is ours to close
+	cfg  Config
+
+	zone   string // quoted as a literal
+	lanes  chan *lane
+	ddlKey int64 // of the lock under which tables grow
+
+	mu         sync.Mutex
+	adopting   map[string]bool
+	statements map[statementKey]string
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+var _ gormstore.Backend = (*backend)(nil)
+
+// prepare finds the schema and checks that the server understands the settings.
+func (b *backend) prepare(ctx context.Context) error {
+	if b.cfg.Schema == "" {
+		var schema sql.NullString
+		if err := b.pool.QueryRowContext(ctx, "SELECT current_schema()").Scan(&schema); err != nil {
+			return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+		}
+		if !schema.Valid {
+			return errors.New("auditing: the search_path names no schema that exists: create one, or name it with audit_schema")
+		}
+		b.cfg.Schema = schema.String
+	}
+	zone := b.cfg.Zone
+	if zone == "" {
+		zone = "UTC"
+	}
+	b.zone = literal(zone)
+	if _, err := b.pool.ExecContext(ctx, "SELECT now() AT TIME ZONE "+b.zone); err != nil {
+		return fmt.Errorf("auditing: time zone %q: %w", zone, err)
+	}
+	if !b.cfg.Fixed {
+		if err := b.createSchema(ctx); err != nil {
+			return err
+		}
+	}
+	b.ddlKey = lockKey("grow", b.cfg.Schema)
+	return nil
+}
+
+// Close waits for the writes under way and closes the connections that are ours.
+func (b *backend) Close(ctx context.Context) error {
+	b.cancel()
+	for range lanes {
+		select {
+		case l := <-b.lanes:
+			l.discard()
+		case <-ctx.Done():
+		}
+	}
+	b.wg.Wait()
+	if b.own {
+		return b.pool.Close()
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/auditing-go/auditing/stores/gormstore"
+)
+
+// Write implements [gormstore.Backend]: first everything in one round trip and
+// one transaction; after any failure table by table and, where a table refuses,
+// in halves until the rows that it refuses stand alone.
+func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
+	var l *lane
+	select {
+	case l = <-b.lanes:
+		defer func() { b.lanes <- l }()
+	case <-ctx.Done():
+		return failAll(nil, batches, notSent{context.Cause(ctx)}, nil)
+	}
+	if b.ctx.Err() != nil {
+		return failAll(nil, batches, notSent{gormstore.ErrClosed}, nil)
+	}
+	w := &writing{backend: b, lane: l}
+	if err := w.send(ctx, false, batches...); err == nil {
+		return nil
+	}
+	for _, batch := range batches {
+		w.careful(ctx, batch)
+	}
+	return w.failures
+}
+
+// writing is one Write.
+type writing struct {
+	*backend
+	lane     *lane
+	unknown  map[int]bool // rows that an attempt may have stored
+	refused  int          // rows refused one after the other
+	failures []gormstore.RowFailure
+	down     error // the server is away: nothing more is tried
+}
+
+// send sends batches at once; the server runs them as one transaction. With once
+// it passes over ids that are stored already.
+func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batch) error {
+	if err := w.lane.settle(ctx); err != nil {
+		return err
+	}
+	err := w.lane.use(ctx, func(c *pgx.Conn) error {
+		if len(batches) == 1 {
+			_, err := c.Exec(ctx, w.insertSQL(batches[0], once), insertArgs(batches[0])...)
+			return err
+		}
+		var p pgx.Batch
+		for _, batch := range batches {
+			p.Queue(w.insertSQL(batch, once), insertArgs(batch)...)
+		}
+		return c.SendBatch(ctx, &p).Close()
+	})
+	if isUnknown(err) {
+		if w.unknown == nil {
+			w.unknown = map[int]bool{}
+		}
+		for _, batch := range batches {
+			for _, r := range batch.Rows {
+				w.unknown[r.Index] = true
+			}
+		}
+	}
+	return err
+}
+
+// maxRefused is how many rows a table may refuse one by one before the rest of
+// the batch is not tried on it any more: there is another place for them.
+const maxRefused = 16
+
+func (w *writing) careful(ctx context.Context, batch gormstore.Batch) {
+	if w.down != nil {
+		w.fail(batch, w.down)
+		return
+	}
+	err := w.send(ctx, true, batch)
+	if err != nil && isConnection(err) && ctx.Err() == nil {
+		// The kept connection was lost, or this one just now: a new one shows
+		// whether the server is away.
+		if err = w.send(ctx, true, batch); err != nil && isConnection(err) {
+			w.down = err
+		}
+	}
+	switch {
+	case err == nil:
+		w.refused = 0
+	case reasonOf(err) != gormstore.Refused:
+		w.fail(batch, err)
+	case len(batch.Rows) == 1:
+		w.refused++
+		w.fail(batch, err)
+	default:
+		half := len(batch.Rows) / 2
+		for _, rows := range [][]gormstore.Row{batch.Rows[:half], batch.Rows[half:]} {
+			part := batch
+			part.Rows = rows
+			if w.refused >= maxRefused && !strings.HasSuffix(batch.Table.Name, gormstore.Overflow) {
+				w.fail(part, err)
+				continue
+			}
+			w.careful(ctx, part)
+		}
+	}
+}
+
+func (w *writing) fail(batch gormstore.Batch, err error) {
+	w.failures = failAll(w.failures, []gormstore.Batch{batch}, err, w.unknown)
+}
+
+func failAll(failures []gormstore.RowFailure, batches []gormstore.Batch, err error, unknown map[int]bool) []gormstore.RowFailure {
+	for _, batch := range batches {
+		for _, r := range batch.Rows {
+			failures = append(failures, gormstore.RowFailure{
+				Index: r.Index, Err: err, Why: reasonOf(err), Unknown: unknown[r.Index] || isUnknown(err),
+			})
+		}
+	}
+	return failures
+}

@@ -1,0 +1,128 @@
+package storetest_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/storetest"
+)
+
+// shelf is a sound store with everything a store can have. Its hooks, nil in a
+// sound one, are where a fault breaks it.
+type shelf struct {
+	*place
+	hooks
+	mu     sync.Mutex
+	closed bool
+}
+
+// place is what the handles share.
+type place struct {
+	mu     sync.Mutex
+	ids    map[uuid.UUID]bool
+	events []core.Event
+}
+
+type hooks struct {
+	save     func(p *place, ctx context.Context, events []core.Event) error // instead of place.save
+	keep     func(core.Event) core.Event                                    // what is kept of an event
+	query    func(core.Query) core.Query                                    // what is asked for
+	answer   func(core.Query, core.Page) core.Page                          // what is answered
+	close    func(closedBefore bool) (stayOpen bool, err error)
+	noSecond bool // a second handle sees a place of its own
+}
+
+func newPlace() *place { return &place{ids: map[uuid.UUID]bool{}} }
+
+func copied(e core.Event) core.Event {
+	c, err := core.ParseEventJSON(core.AppendEventJSON(nil, e))
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func (p *place) save(ctx context.Context, events []core.Event, keep func(core.Event) core.Event) error {
+	if err := ctx.Err(); err != nil {
+		return core.FailAll(len(events), core.Failure{Err: err, Retry: true})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range events {
+		if !p.ids[e.ID] {
+			p.ids[e.ID] = true
+			p.events = append(p.events, keep(e))
+		}
+	}
+	return nil
+}
+
+var errClosed = errors.New("the shelf is closed")
+
+func (s *shelf) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *shelf) Save(ctx context.Context, events []core.Event) error {
+	switch {
+	case s.isClosed():
+		return core.FailAll(len(events), core.Failure{Err: errClosed})
+	case s.hooks.save != nil:
+		return s.hooks.save(s.place, ctx, events)
+	case s.keep != nil:
+		return s.place.save(ctx, events, s.keep)
+	}
+	return s.place.save(ctx, events, copied)
+}
+
+func (s *shelf) Read(_ context.Context, q core.Query) (core.Page, error) {
+	if s.isClosed() {
+		return core.Page{}, errClosed
+	}
+	if s.query != nil {
+		q = s.query(q)
+	}
+	s.place.mu.Lock()
+	defer s.place.mu.Unlock()
+	page, err := q.Page(s.events)
+	for i, e := range page.Events {
+		page.Events[i] = copied(e)
+	}
+	if s.answer != nil {
+		page = s.answer(q, page)
+	}
+	return page, err
+}
+
+func (s *shelf) Close(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.close != nil {
+		stayOpen, err := s.close(s.closed)
+		s.closed = !stayOpen
+		return err
+	}
+	s.closed = true
+	return nil
+}
+
+func runShelf(t *testing.T, h hooks) {
+	storetest.Run(t,
+		func(t *testing.T) core.Store { return &shelf{place: newPlace(), hooks: h} },
+		storetest.Tags(200),
+		storetest.Reopen(func(t *testing.T, first core.Store) core.Store {
+			if h.noSecond {
+				return &shelf{place: newPlace(), hooks: h}
+			}
+			return &shelf{place: first.(*shelf).place, hooks: h}
+		}))
+}
+
+func TestSoundStore(t *testing.T) { runShelf(t, hooks{}) }
