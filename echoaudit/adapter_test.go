@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/gorilla/sessions"
+	contrib "github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
 
 	"github.com/auditing-go/auditing/core"
@@ -27,13 +27,13 @@ func TestAdapter(t *testing.T) {
 func newServer(setup audittest.Setup, sessionsInside bool) *echo.Echo {
 	e := echo.New()
 	if setup.Contrib != nil && !sessionsInside {
-		e.Use(contribMiddleware(setup.Contrib.Store))
+		e.Use(contrib.Middleware(setup.Contrib.Store))
 	}
 	if !setup.NoMiddleware {
 		e.Use(echoaudit.Middleware(setup.Recorder, options(setup)...))
 	}
 	if setup.Contrib != nil && sessionsInside {
-		e.Use(contribMiddleware(setup.Contrib.Store))
+		e.Use(contrib.Middleware(setup.Contrib.Store))
 	}
 	if setup.Inner != nil {
 		e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -56,16 +56,6 @@ func newServer(setup audittest.Setup, sessionsInside bool) *echo.Echo {
 		return nil
 	})
 	return e
-}
-
-// contribMiddleware leaves a store in the context where echo-contrib/session does.
-func contribMiddleware(store sessions.Store) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			c.Set("_session_store", store)
-			return next(c)
-		}
-	}
 }
 
 func options(setup audittest.Setup) []echoaudit.Option {
