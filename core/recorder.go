@@ -37,9 +37,10 @@ type Recorder struct {
 	base   context.Context
 	cancel context.CancelFunc
 
-	calls sync.Pool // of *call
-	start func()    // r.write, bound once so that starting it allocates nothing
-	out   outbox    // used by the one goroutine that writes
+	calls  sync.Pool // of *call
+	start  func()    // r.write, bound once so that starting it allocates nothing
+	prompt bool      // the store is a Prompter and says so
+	out    outbox    // used by the one goroutine that writes
 
 	mu       sync.Mutex
 	queue    queue
@@ -77,6 +78,9 @@ func newRecorder(store Store, cfg Config) *Recorder {
 	r.base, r.cancel = context.WithCancel(context.Background())
 	r.calls.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	r.start = r.write
+	if p, ok := store.(Prompter); ok {
+		r.prompt = p.Prompt()
+	}
 	return r
 }
 
@@ -136,7 +140,7 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	c.event = Event{ID: newID(now), Tag: tag, User: user, Time: o.at, Request: request, Fields: fields}
 	c.size = c.event.normalize(r.cfg.MaxEventBytes)
 	c.deadline = now.Add(o.within)
-	return r.wait(c)
+	return r.wait(c, o.within == r.cfg.Timeout)
 }
 
 func (r *Recorder) options(opts []Option) auditOptions {
@@ -206,8 +210,9 @@ func (w *cancelWarning) due(now time.Time) int {
 	return n
 }
 
-// wait queues c and returns when it is settled, whichever way.
-func (r *Recorder) wait(c *call) error {
+// wait queues c and returns when it is settled, whichever way. full says that it
+// has all the time there is.
+func (r *Recorder) wait(c *call, full bool) error {
 	id, tag := c.event.ID, c.event.Tag
 	r.mu.Lock()
 	r.stats.Attempted++
@@ -222,7 +227,7 @@ func (r *Recorder) wait(c *call) error {
 	r.writing = true
 	r.mu.Unlock()
 	if start {
-		go r.start()
+		r.begin(full)
 	}
 	<-c.done
 	err := c.err

@@ -42,6 +42,14 @@ type Closer interface {
 	Close(ctx context.Context) error
 }
 
+// Prompter is a Store that knows whether its Save is certain to return when its
+// ctx ends, whatever the disk or the network does. When it is, a lone audit calls
+// Save on its own goroutine, which spares the switch to another and back.
+type Prompter interface {
+	// Prompt is asked once, by [New].
+	Prompt() bool
+}
+
 // BatchError says which events of a batch are not known to be stored.
 type BatchError struct {
 	Failures []Failure
@@ -76,7 +84,7 @@ func (e *BatchError) Error() string {
 	case 0:
 		return "no event failed"
 	case 1:
-		return e.Failures[0].Err.Error()
+		return fmt.Sprint(e.Failures[0].Err)
 	}
 	return fmt.Sprintf("%d events failed, the first: %v", len(e.Failures), e.Failures[0].Err)
 }

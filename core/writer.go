@@ -28,27 +28,40 @@ type outbox struct {
 // write is the writer: it runs while anything waits, and at most once at a time.
 // While it writes one batch the next one collects; no timer delays a lone audit.
 func (r *Recorder) write() {
-	for {
-		var now, next time.Time
-		r.mu.Lock()
-		if r.out.pauses > 0 || len(r.queue.retries) > 0 {
-			now = time.Now()
-		}
-		r.inFlight, next = r.queue.take(r.inFlight[:0], now, r.out.pause)
-		if len(r.inFlight) == 0 && next.IsZero() {
-			r.rest()
-			r.mu.Unlock()
-			return
-		}
-		r.mu.Unlock()
-		if len(r.inFlight) == 0 {
-			r.sleep(next)
-			continue
-		}
-		if !r.save(r.inFlight) {
-			return
-		}
+	for r.step() {
 	}
+}
+
+// begin starts the writer for the first call that waits. Starting a goroutine and
+// being woken by it costs more than all the rest of an audit, so a call with its
+// full time writes itself when the store is prompt; the writer does what came
+// meanwhile.
+func (r *Recorder) begin(full bool) {
+	if !full || !r.prompt || r.out.pauses > 0 || r.step() {
+		go r.start()
+	}
+}
+
+// step writes one batch, or waits until there is one. It reports whether the
+// writer is to go on.
+func (r *Recorder) step() bool {
+	var now, next time.Time
+	r.mu.Lock()
+	if r.out.pauses > 0 || len(r.queue.retries) > 0 {
+		now = time.Now()
+	}
+	r.inFlight, next = r.queue.take(r.inFlight[:0], now, r.out.pause)
+	if len(r.inFlight) == 0 && next.IsZero() {
+		r.rest()
+		r.mu.Unlock()
+		return false
+	}
+	r.mu.Unlock()
+	if len(r.inFlight) == 0 {
+		r.sleep(next)
+		return true
+	}
+	return r.save(r.inFlight)
 }
 
 // rest ends the writer; the next audit starts another. It wants r.mu to be held.
@@ -232,7 +245,7 @@ func (r *Recorder) callStore(ctx context.Context, events []Event) (err error) {
 
 // slack is how much later than its last audit a write may end, so that many
 // batches can share one context.
-func (r *Recorder) slack() time.Duration { return r.cfg.Timeout / 4 }
+func (r *Recorder) slack() time.Duration { return r.cfg.Timeout / 16 }
 
 // saveContext returns a context that ends when latest has passed, at most slack later.
 func (r *Recorder) saveContext(latest time.Time) context.Context {

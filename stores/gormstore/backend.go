@@ -47,6 +47,8 @@ type Backend interface {
 	// catalogue says.
 	SchemaChanged(err error) bool
 
+	// Prompt reports whether every call is certain to return when its ctx ends.
+	Prompt() bool
 	Close(ctx context.Context) error
 }
 

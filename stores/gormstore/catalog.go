@@ -35,10 +35,11 @@ func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.tables
 	c.tables, c.others = map[string]*Table{}, map[string]absence{}
 	for _, rel := range relations {
 		if rel.Ours() && strings.HasPrefix(rel.Name, prefix) {
-			c.tables[rel.Name] = newTable(rel)
+			c.put(rel, before)
 		}
 	}
 	return nil
@@ -56,19 +57,32 @@ func (c *catalog) refresh(ctx context.Context, b Backend, names ...string) error
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := map[string]*Table{}
 	for _, name := range names {
+		if t := c.tables[name]; t != nil {
+			before[name] = t
+		}
 		delete(c.tables, name)
 		c.others[name] = absence{at: now}
 	}
 	for _, rel := range relations {
 		if rel.Ours() {
-			c.tables[rel.Name] = newTable(rel)
+			c.put(rel, before)
 			delete(c.others, rel.Name)
 			continue
 		}
 		c.others[rel.Name] = absence{at: now, foreign: true, adoptable: rel.Adoptable()}
 	}
 	return nil
+}
+
+// put adds a table, and remembers for how long it has been known.
+func (c *catalog) put(rel Relation, before map[string]*Table) {
+	t := newTable(rel)
+	if old := before[rel.Name]; old != nil {
+		t.since = old.since
+	}
+	c.tables[rel.Name] = t
 }
 
 // get returns a table of audits, nil when there is none of that name.

@@ -55,12 +55,14 @@ type Store struct {
 	mu     sync.Mutex
 	closed bool
 	warned map[string]bool
+	doubt  time.Time // of the last write that failed in a way that leaves doubt
 }
 
 var (
-	_ core.Store  = (*Store)(nil)
-	_ core.Reader = (*Store)(nil)
-	_ core.Closer = (*Store)(nil)
+	_ core.Store    = (*Store)(nil)
+	_ core.Reader   = (*Store)(nil)
+	_ core.Closer   = (*Store)(nil)
+	_ core.Prompter = (*Store)(nil)
 )
 
 // ErrClosed is what a closed store answers.
@@ -92,6 +94,9 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	}
 	return s, nil
 }
+
+// Prompt implements [core.Prompter].
+func (s *Store) Prompt() bool { return s.backend.Prompt() }
 
 // DDL returns the statements that make the table for tag with columns for
 // fields, for a database in which the application's role may not create.

@@ -61,7 +61,14 @@ func (sv *saving) fail(i int, err error, retry, unknown bool) {
 func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (again []int) {
 	var stale []string
 	for _, f := range failures {
-		sv.doubt[f.Index] = sv.doubt[f.Index] || f.Unknown
+		if f.Unknown || f.Why != Stale {
+			sv.store.mu.Lock()
+			sv.store.doubt = time.Now()
+			sv.store.mu.Unlock()
+		}
+		if f.Unknown {
+			sv.doubt[f.Index] = true
+		}
 		switch {
 		case f.Why == Unavailable || ctx.Err() != nil || round == maxRounds:
 			sv.fail(f.Index, f.Err, f.Why != Refused, f.Unknown)
@@ -134,7 +141,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 		}
 		if len(own) > 0 {
 			b := s.place(t, sv.events, own)
-			if overflow != nil {
+			if overflow != nil && !sv.allFresh(t, own) {
 				b.Twin = overflow.Name
 			}
 			batches = append(batches, b)
@@ -153,6 +160,29 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 		spilled = append(spilled, b)
 	}
 	return append(batches, mergeUntwinned(spilled)...)
+}
+
+// allFresh reports whether none of the events can be in the overflow table.
+func (sv *saving) allFresh(t *Table, indexes []int) bool {
+	if len(sv.doubt) > 0 || sv.store.inDoubt() {
+		return false
+	}
+	for _, i := range indexes {
+		if !t.fresh(sv.events[i].ID) {
+			return false
+		}
+	}
+	return true
+}
+
+// doubtFor is how long after a write of which nobody knows the end events are
+// looked for in other tables, whatever their age.
+const doubtFor = time.Minute
+
+func (s *Store) inDoubt() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.doubt.IsZero() && time.Since(s.doubt) < doubtFor
 }
 
 // mergeUntwinned makes one batch of those for the overflow table that need not

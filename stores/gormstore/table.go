@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/auditing-go/auditing/core"
 )
 
@@ -56,10 +58,11 @@ type Table struct {
 	byLower map[string]bool // of every column
 	total   int
 	read    time.Time // from the catalogue
+	since   time.Time // when this process first knew of it, for a row without a break
 }
 
 func newTable(rel Relation) *Table {
-	t := &Table{Name: rel.Name, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now()}
+	t := &Table{Name: rel.Name, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now(), since: time.Now()}
 	base := map[string]bool{}
 	for _, c := range baseColumns {
 		base[c.Name] = true
@@ -141,4 +144,15 @@ func twin(columns []Column, name string) bool {
 		}
 	}
 	return false
+}
+
+// freshAfter is for how long a table must have been known before events that are
+// newer need not be looked for elsewhere. It allows for clocks that differ.
+const freshAfter = 3 * time.Second
+
+// fresh reports whether no process can have stored an event elsewhere: it was made
+// when the table had long been there.
+func (t *Table) fresh(id uuid.UUID) bool {
+	made := time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5]))
+	return id.Version() == 7 && made.After(t.since.Add(freshAfter))
 }

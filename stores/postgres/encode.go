@@ -14,30 +14,43 @@ import (
 
 // statementKey is what an INSERT depends on besides its arguments.
 type statementKey struct {
-	table, twin, fields string
-	local, single, once bool
+	table, twin, columns string
+	single, once         bool
 }
 
 // maxStatements bounds the statements that are remembered.
 const maxStatements = 4096
 
-// insertSQL returns the statement that stores a batch; with once it passes over ids
-// that the table has, without it fails on them, which is a fifth faster. Writing
-// the statement costs more than the rest of a small batch, so it is remembered.
-func (b *backend) insertSQL(batch gormstore.Batch, once bool) string {
-	var fields strings.Builder
-	for _, c := range batch.Fields {
-		fields.WriteString(c.Name)
-		fields.WriteByte(byte(c.Kind))
+// insert returns the statement that stores a batch, and its arguments; with once
+// it passes over ids that the table has, without it fails on them, which is faster.
+func (b *backend) insert(batch gormstore.Batch, once bool) (string, []any) {
+	columns := columnsOf(batch)
+	key := statementKey{
+		table: batch.Table.Name, twin: batch.Twin, columns: columnKey(columns),
+		single: len(batch.Rows) == 1, once: once,
 	}
-	key := statementKey{batch.Table.Name, batch.Twin, fields.String(), batch.Table.Local, len(batch.Rows) == 1, once}
+	return b.statement(key, columns), insertArgs(columns, batch.Rows)
+}
+
+func columnKey(columns []filled) string {
+	var key strings.Builder
+	for _, c := range columns {
+		key.WriteString(c.Name)
+		key.WriteByte(byte(c.Kind))
+	}
+	return key.String()
+}
+
+// statement returns a statement. Writing one costs more than the rest of a small
+// batch, so they are remembered.
+func (b *backend) statement(key statementKey, columns []filled) string {
 	b.mu.Lock()
 	s, ok := b.statements[key]
 	b.mu.Unlock()
 	if ok {
 		return s
 	}
-	s = b.writeInsert(batch, once)
+	s = b.writeInsert(columns, key)
 	b.mu.Lock()
 	if len(b.statements) >= maxStatements {
 		clear(b.statements)
@@ -50,14 +63,12 @@ func (b *backend) insertSQL(batch gormstore.Batch, once bool) string {
 // writeInsert writes the statement. It has one argument for each column: a value
 // for a single row, else an array, so that the text does not change with the
 // number of rows.
-func (b *backend) writeInsert(batch gormstore.Batch, once bool) string {
-	columns := columnsOf(batch)
+func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	names := make([]string, len(columns))
 	params := make([]string, len(columns))
 	aliases := make([]string, len(columns))
 	values := make([]string, len(columns))
 	id := ""
-	single := len(batch.Rows) == 1
 	for i, c := range columns {
 		n := strconv.Itoa(i + 1)
 		names[i] = gormstore.Quote(c.Name)
@@ -72,7 +83,7 @@ func (b *backend) writeInsert(batch gormstore.Batch, once bool) string {
 		}
 		params[i] = "$" + n + "::" + typ
 		values[i] = "u.c" + n + cast
-		if single {
+		if key.single {
 			values[i] = params[i] + cast
 		}
 		if c.Name == "audit_id" {
@@ -80,43 +91,57 @@ func (b *backend) writeInsert(batch gormstore.Batch, once bool) string {
 		}
 	}
 	var s strings.Builder
-	s.WriteString("INSERT INTO " + b.Table(batch.Table.Name) + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
-	if !single {
+	s.WriteString("INSERT INTO " + b.Table(key.table) + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
+	if !key.single {
 		s.WriteString(" FROM unnest(" + strings.Join(params, "[], ") + "[]) AS u(" + strings.Join(aliases, ", ") + ")")
 	}
-	if batch.Twin != "" {
-		s.WriteString(" WHERE NOT EXISTS (SELECT 1 FROM " + b.Table(batch.Twin) + ` o WHERE o."audit_id" = ` + id + ")")
+	if key.twin != "" {
+		s.WriteString(" WHERE NOT EXISTS (SELECT 1 FROM " + b.Table(key.twin) + ` o WHERE o."audit_id" = ` + id + ")")
 	}
-	if once {
+	if key.once {
 		s.WriteString(` ON CONFLICT ("audit_id") DO NOTHING`)
 	}
 	return s.String()
 }
 
-// columnsOf returns the columns that a batch fills: the base columns and its fields.
-func columnsOf(batch gormstore.Batch) []gormstore.Column {
-	columns := gormstore.BaseColumns()
-	if batch.Table.Local {
-		columns[1].Kind = gormstore.LocalTime
-	}
-	return append(columns, batch.Fields...)
+// filled is a column that a batch fills, and where its values are.
+type filled struct {
+	gormstore.Column
+	value func(*gormstore.Row) any
 }
 
-// insertArgs returns the arguments of insertSQL.
-func insertArgs(batch gormstore.Batch) []any {
-	columns := columnsOf(batch)
-	base := len(columns) - len(batch.Fields)
+// columnsOf returns the columns that a batch fills: the base columns, without
+// those that are NULL in every row, and its fields.
+func columnsOf(batch gormstore.Batch) []filled {
+	base := gormstore.BaseColumns()
+	columns := make([]filled, 0, len(base)+len(batch.Fields))
+	for i, c := range base {
+		value := func(r *gormstore.Row) any { return r.Base(i) }
+		if c.Name == "datetime" && batch.Table.Local {
+			c.Kind = gormstore.LocalTime
+		}
+		for n := range batch.Rows {
+			if value(&batch.Rows[n]) != nil {
+				columns = append(columns, filled{c, value})
+				break
+			}
+		}
+	}
+	for i, c := range batch.Fields {
+		columns = append(columns, filled{c, func(r *gormstore.Row) any { return r.Values[i] }})
+	}
+	return columns
+}
+
+// insertArgs returns the arguments of the statement.
+func insertArgs(columns []filled, rows []gormstore.Row) []any {
 	args := make([]any, len(columns))
 	for i, c := range columns {
-		value := func(r *gormstore.Row) any { return r.Base(i) }
-		if i >= base {
-			value = func(r *gormstore.Row) any { return r.Values[i-base] }
+		if len(rows) == 1 {
+			args[i] = scalar(c.value(&rows[0]), c.Kind)
+		} else {
+			args[i] = array(rows, c.Kind, c.value)
 		}
-		if len(batch.Rows) == 1 {
-			args[i] = scalar(value(&batch.Rows[0]), c.Kind)
-			continue
-		}
-		args[i] = array(batch.Rows, c.Kind, value)
 	}
 	return args
 }
@@ -153,7 +178,7 @@ func array(rows []gormstore.Row, k gormstore.Kind, value func(*gormstore.Row) an
 		return fill(rows, value, func(v []byte) []byte { return v })
 	}
 	// jsonb: the JSON is text on its way, so that its array is encoded only once.
-	out := make([]pgtype.Text, len(rows))
+	out := make(pgtype.FlatArray[pgtype.Text], len(rows))
 	for i := range rows {
 		if v := value(&rows[i]); v != nil {
 			out[i] = pgtype.Text{String: jsonText(v), Valid: true}
@@ -162,9 +187,10 @@ func array(rows []gormstore.Row, k gormstore.Kind, value func(*gormstore.Row) an
 	return out
 }
 
-// fill converts a column; a missing value is NULL, the zero of To.
-func fill[From, To any](rows []gormstore.Row, value func(*gormstore.Row) any, convert func(From) To) []To {
-	out := make([]To, len(rows))
+// fill converts a column; a missing value is NULL, the zero of To. A FlatArray
+// spares pgx to look at each element by reflection.
+func fill[From, To any](rows []gormstore.Row, value func(*gormstore.Row) any, convert func(From) To) pgtype.FlatArray[To] {
+	out := make(pgtype.FlatArray[To], len(rows))
 	for i := range rows {
 		if v, ok := value(&rows[i]).(From); ok {
 			out[i] = convert(v)
@@ -173,7 +199,8 @@ func fill[From, To any](rows []gormstore.Row, value func(*gormstore.Row) any, co
 	return out
 }
 
-// jsonText returns what a jsonb column gets: JSON that stands already, or a value of a field.
+// jsonText returns what a jsonb column gets: JSON that stands already, or the JSON
+// of a field's value.
 func jsonText(v any) string {
 	if b, ok := v.([]byte); ok {
 		return string(b)

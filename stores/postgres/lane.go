@@ -13,9 +13,8 @@ import (
 type lane struct {
 	pool *sql.DB
 	conn *sql.Conn
-	// ghost is the server's process behind a connection that was lost while it
-	// worked; 0 when there is none.
-	ghost uint32
+	// lost is told of a server's process whose connection was lost while it worked.
+	lost func(pid uint32)
 }
 
 // use runs f on the lane's connection, a new one if the last was lost.
@@ -53,39 +52,9 @@ func (l *lane) examine(err error) {
 	if closed {
 		l.discard()
 		if isUnknown(err) {
-			l.ghost = pid
+			l.lost(pid)
 		}
 	}
-}
-
-// ghostPause is how long settle waits between two looks.
-const ghostPause = 5 * time.Millisecond
-
-// settle waits until the work that a lost connection left behind has ended. Until
-// then it could still be committed, unseen by a next attempt that takes another table.
-func (l *lane) settle(ctx context.Context) error {
-	for l.ghost != 0 {
-		var busy bool
-		err := l.use(ctx, func(c *pgx.Conn) error {
-			return c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity
-				WHERE pid = $1 AND pid <> pg_backend_pid() AND state <> 'idle')`, l.ghost).Scan(&busy)
-		})
-		if err != nil {
-			return notSent{err}
-		}
-		if !busy {
-			l.ghost = 0
-			return nil
-		}
-		t := time.NewTimer(ghostPause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return notSent{context.Cause(ctx)}
-		}
-	}
-	return nil
 }
 
 // A lane does not wait long for a table that somebody has locked, because all

@@ -78,8 +78,8 @@ func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error)
 }
 
 // openConns is how many connections a store that opened its own pool uses at
-// most: one writes, one grows tables, the others read.
-const openConns = 5
+// most: two write, one grows tables, the others read.
+const openConns = 6
 
 // New returns a store on the application's own connection pool and keeps one
 // connection of it, so that handlers which hold all others cannot starve their
@@ -102,10 +102,16 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 }
 
 func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*gormstore.Store, error) {
+	// Of the application's pool one connection is kept, of our own a second one, for
+	// whoever saves two batches at once.
+	lanes := 1
+	if own {
+		lanes = 2
+	}
 	b := &backend{db: db, pool: pool, own: own, cfg: cfg, lanes: make(chan *lane, lanes), adopting: map[string]bool{}, statements: map[statementKey]string{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	for range lanes {
-		b.lanes <- &lane{pool: pool}
+		b.lanes <- &lane{pool: pool, lost: b.ghosts.add}
 	}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
@@ -120,9 +126,6 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) 
 	return s, nil
 }
 
-// lanes is how many writes may be under way at once.
-const lanes = 1
-
 // backend implements [gormstore.Backend].
 type backend struct {
 	db   *gorm.DB
@@ -133,6 +136,7 @@ type backend struct {
 	zone   string // quoted as a literal
 	lanes  chan *lane
 	ddlKey int64 // of the lock under which tables grow
+	ghosts ghosts
 
 	mu         sync.Mutex
 	adopting   map[string]bool
@@ -177,7 +181,7 @@ func (b *backend) prepare(ctx context.Context) error {
 // Close waits for the writes under way and closes the connections that are ours.
 func (b *backend) Close(ctx context.Context) error {
 	b.cancel()
-	for range lanes {
+	for range cap(b.lanes) {
 		select {
 		case l := <-b.lanes:
 			l.discard()

@@ -46,17 +46,19 @@ type writing struct {
 // send sends batches at once; the server runs them as one transaction. With once
 // it passes over ids that are stored already.
 func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batch) error {
-	if err := w.lane.settle(ctx); err != nil {
+	if err := w.ghosts.settle(ctx, w.lane); err != nil {
 		return err
 	}
 	err := w.lane.use(ctx, func(c *pgx.Conn) error {
 		if len(batches) == 1 {
-			_, err := c.Exec(ctx, w.insertSQL(batches[0], once), insertArgs(batches[0])...)
+			query, args := w.insert(batches[0], once)
+			_, err := c.Exec(ctx, query, args...)
 			return err
 		}
 		var p pgx.Batch
 		for _, batch := range batches {
-			p.Queue(w.insertSQL(batch, once), insertArgs(batch)...)
+			query, args := w.insert(batch, once)
+			p.Queue(query, args...)
 		}
 		return c.SendBatch(ctx, &p).Close()
 	})

@@ -239,3 +239,6 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 	}
 	return nil, fmt.Errorf("unexpected %T", raw)
 }
+
+// Prompt implements [gormstore.Backend]: a disk that hangs hangs whoever syncs it.
+func (b *backend) Prompt() bool { return false }
