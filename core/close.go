@@ -69,6 +69,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 	} else {
 		r.awaitLastWrite(ctx)
 	}
+	r.reportLost()
 	r.cancel()
 	storeErr := r.closeStore(ctx)
 
@@ -143,6 +144,7 @@ func (r *Recorder) callClose(ctx context.Context) (err error) {
 
 // giveUp ends everything that is under way, because Close has run out of time.
 func (r *Recorder) giveUp() {
+	defer r.reportLost()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue.remove(func(c *call) bool {

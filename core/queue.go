@@ -32,6 +32,8 @@ type call struct {
 	event    Event
 	size     int
 	deadline time.Time
+	// bestEffort says that its caller has not waited.
+	bestEffort bool
 
 	state     callState
 	unknown   bool // an earlier write of it may have succeeded
@@ -207,6 +209,7 @@ func (r *Recorder) arm(t time.Time) {
 
 // expire ends the calls whose time has run out.
 func (r *Recorder) expire() {
+	defer r.reportLost()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -254,6 +257,9 @@ func (r *Recorder) settle(c *call, state callState, err error) {
 		v = unknown
 	}
 	r.count(c, v, 1)
+	if c.bestEffort && err != nil {
+		r.lost.add(c.event.Tag, err)
+	}
 	for _, f := range c.flushes {
 		f.settled()
 	}

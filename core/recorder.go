@@ -22,6 +22,9 @@ type Config struct {
 	// MaxEventBytes is how large one event may be before its largest values are
 	// cut and marked. Defaults to [DefaultMaxEventBytes].
 	MaxEventBytes int
+	// Durability says for each tag what its audits' return means. It must be safe for
+	// concurrent use and quick. Defaults to [Durable] for every tag.
+	Durability func(tag string) Durability
 	// Logger receives warnings; never values. Defaults to [slog.Default].
 	Logger *slog.Logger
 }
@@ -54,6 +57,7 @@ type Recorder struct {
 	idle     chan struct{} // made by Close, closed when the writer has ended
 	stats    Stats
 	warned   cancelWarning
+	lost     lostReport
 }
 
 // New returns a recorder that writes to store. [Recorder.Close] closes the store
@@ -97,7 +101,8 @@ func (r *Recorder) Store() Store {
 //
 // nil means that the event is durable in the store, or that it was cancelled
 // because nobody could be identified (see [Config.RequireUser]). Every error is an
-// [*AuditError]. The audit neither ends with ctx nor outlasts its own time.
+// [*AuditError]. The audit neither ends with ctx nor outlasts its own time. Of a
+// tag that [Config.Durability] makes [BestEffort], nil means that the event waits.
 func (r *Recorder) Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error {
 	return r.audit(ctx, scopeOf(ctx), tag, fields, opts)
 }
@@ -140,6 +145,7 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	c.event = Event{ID: newID(now), Tag: tag, User: user, Time: o.at, Request: request, Fields: fields}
 	c.size = c.event.normalize(r.cfg.MaxEventBytes)
 	c.deadline = now.Add(o.within)
+	c.bestEffort = r.durability(tag) == BestEffort
 	return r.wait(c, o.within == r.cfg.Timeout)
 }
 
@@ -227,7 +233,10 @@ func (r *Recorder) wait(c *call, full bool) error {
 	r.writing = true
 	r.mu.Unlock()
 	if start {
-		r.begin(full)
+		r.begin(full && !c.bestEffort)
+	}
+	if c.bestEffort {
+		return nil
 	}
 	<-c.done
 	err := c.err

@@ -125,9 +125,11 @@ func (r *Recorder) save(batch []*call) bool {
 	if len(batch) == 1 && r.queue.len() == 0 {
 		r.rest()
 		r.mu.Unlock()
+		r.reportLost()
 		return false
 	}
 	r.mu.Unlock()
+	r.reportLost()
 	// Those who were just let go often audit again: letting them queue first keeps
 	// the callers from splitting into two groups that wait for each other.
 	for range 3 {
