@@ -130,12 +130,27 @@ func (r *Recorder) save(batch []*call) bool {
 	}
 	r.mu.Unlock()
 	r.reportLost()
-	// Those who were just let go often audit again: letting them queue first keeps
-	// the callers from splitting into two groups that wait for each other.
-	for range 3 {
-		runtime.Gosched()
-	}
+	r.gather(len(batch))
 	return true
+}
+
+// gather lets those who were just let go queue first, for they often audit again:
+// otherwise the callers split into groups that wait for each other. It yields as
+// long as some still come, and not much longer.
+func (r *Recorder) gather(released int) {
+	const calm, most = 4, 100
+	for yields, since, before := 0, 0, -1; yields < most && since < calm; yields++ {
+		runtime.Gosched()
+		r.mu.Lock()
+		n := r.queue.len()
+		r.mu.Unlock()
+		if n >= released {
+			return
+		}
+		if since++; n != before {
+			before, since = n, 0
+		}
+	}
 }
 
 // finish counts what became of one call and lets its caller go, or queues it again.
