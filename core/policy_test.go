@@ -47,7 +47,7 @@ func TestImportPolicy(t *testing.T) {
 		{name: "stores/storetest", allow: join(core, []string{module + "/stores/storetest"})},
 		{name: "stores/gormstore", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, sqlitePaths, elasticPaths, ourAdapters)},
 		{name: "stores/postgres", deny: join(ginPaths, echoPaths, gorillaPaths, sqlitePaths, elasticPaths, ourAdapters)},
-		{name: "stores/sqlite", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, elasticPaths, ourAdapters)},
+		{name: "stores/sqlite", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, elasticPaths, ourAdapters, []string{"github.com/mattn/go-sqlite3", "gorm.io/driver/sqlite"})},
 		{
 			name: "a program with gin, sessions and Postgres",
 			packages: []string{

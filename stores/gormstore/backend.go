@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -30,6 +31,8 @@ type Backend interface {
 	// Keeps reports whether a column of that kind keeps the value exactly.
 	Keeps(v any, k Kind) bool
 
+	// DB returns the GORM handle, nil when there is none.
+	DB() *gorm.DB
 	// Query runs a SELECT.
 	Query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	// Table returns the quoted and qualified name of a table.

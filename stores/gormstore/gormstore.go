@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/auditing-go/auditing/core"
 )
 
@@ -94,6 +96,11 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	}
 	return s, nil
 }
+
+// DB returns the GORM handle on the tables, to query audits with models of your
+// own: the one that the store was given, or its own, which Close closes. It is nil
+// for an SQLite database that the store opened itself.
+func (s *Store) DB() *gorm.DB { return s.backend.DB() }
 
 // Prompt implements [core.Prompter].
 func (s *Store) Prompt() bool { return s.backend.Prompt() }

@@ -90,3 +90,23 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		t.Error("a pool of two connections: no error")
 	}
 }
+
+// TestQueriesWithGORM: the application reads audits with a model of its own.
+func TestQueriesWithGORM(t *testing.T) {
+	type Refund struct {
+		Username string
+		Order    int
+	}
+	s := open(t, pgtest.DSN(t), postgres.Config{})
+	rec := record(t, s)
+	for order := range 3 {
+		if err := rec.Audit(t.Context(), "refund", core.Fields{"order": order}, core.As("me")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var refunds []Refund
+	err := s.DB().Table("refund").Where("username = ?", "me").Order(`"order"`).Find(&refunds).Error
+	if err != nil || len(refunds) != 3 || refunds[2] != (Refund{"me", 2}) {
+		t.Errorf("GORM reads %v (%v)", refunds, err)
+	}
+}

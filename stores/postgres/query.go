@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/stores/gormstore"
@@ -17,6 +18,9 @@ import (
 func (b *backend) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return b.pool.QueryContext(ctx, query, args...)
 }
+
+// DB implements [gormstore.Backend].
+func (b *backend) DB() *gorm.DB { return b.db }
 
 // Table implements [gormstore.Backend].
 func (b *backend) Table(name string) string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/stores/gormstore"
@@ -166,6 +167,9 @@ func (b *backend) AddColumns(table string, fields []gormstore.Column) string {
 func (b *backend) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return b.pool.QueryContext(ctx, query, args...)
 }
+
+// DB implements [gormstore.Backend].
+func (b *backend) DB() *gorm.DB { return b.db }
 
 // Table implements [gormstore.Backend].
 func (b *backend) Table(name string) string { return gormstore.Quote(name) }

@@ -15,9 +15,7 @@ import (
 	"strings"
 	"sync"
 
-	gormsqlite "gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 	_ "modernc.org/sqlite" // the driver "sqlite" of database/sql
 
 	"github.com/auditing-go/auditing/core"
@@ -64,15 +62,13 @@ func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error)
 		// Each connection to it would be another database.
 		pool.SetMaxOpenConns(1)
 	}
-	db, err := gorm.Open(gormsqlite.New(gormsqlite.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
-	if err == nil {
-		var store *gormstore.Store
-		if store, err = open(ctx, db, pool, cfg, true); err == nil {
-			return store, nil
-		}
+	// GORM's dialect of SQLite compiles a second SQLite with cgo, so none is opened here.
+	store, err := open(ctx, nil, pool, cfg, true)
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("auditing: opening SQLite: %w", err)
 	}
-	pool.Close()
-	return nil, fmt.Errorf("auditing: opening SQLite: %w", err)
+	return store, nil
 }
 
 // openConns is how many connections read while one writes.

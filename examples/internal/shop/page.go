@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/auditing-go/auditing/core"
@@ -90,15 +89,4 @@ func text(v any) string {
 		return s
 	}
 	return string(core.AppendJSON(nil, v))
-}
-
-// trail is one page of audits, newest first.
-type trail struct {
-	Rows  []core.Event
-	Older string // asks for the next page
-}
-
-func newTrail(p core.Page) *trail {
-	// A JSON array is never null.
-	return &trail{Rows: slices.Concat([]core.Event{}, p.Events), Older: p.Next}
 }

@@ -66,7 +66,7 @@ const maxName = 100
 func (s *Shop) Login(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimSpace(r.PostFormValue("username"))
 	if name == "" || len(name) > maxName {
-		s.Fail(w, r, http.StatusBadRequest, "Give a username of 1 to "+strconv.Itoa(maxName)+" bytes.")
+		s.Fail(w, r, http.StatusBadRequest, "The username must have 1 to "+strconv.Itoa(maxName)+" bytes.")
 		return
 	}
 	session, _ := s.sessions.Get(r, SessionName) // a cookie that cannot be read is replaced
@@ -117,11 +117,11 @@ const maxOrder = 100
 func RefundForm(r *http.Request) (order string, amount float64, err error) {
 	order = strings.TrimSpace(r.PostFormValue("order"))
 	if order == "" || len(order) > maxOrder {
-		return "", 0, errors.New("Give an order of 1 to " + strconv.Itoa(maxOrder) + " bytes.")
+		return "", 0, errors.New("the order must have 1 to " + strconv.Itoa(maxOrder) + " bytes")
 	}
 	amount, err = strconv.ParseFloat(strings.TrimSpace(r.PostFormValue("amount")), 64)
 	if err != nil || !(amount > 0) || math.IsInf(amount, 0) {
-		return "", 0, errors.New("Give an amount above zero, such as 9.50.")
+		return "", 0, errors.New("the amount must be a number above zero, such as 9.50")
 	}
 	return order, amount, nil
 }

@@ -12,6 +12,17 @@ import (
 // trailRows is how many audits one page shows.
 const trailRows = 50
 
+// trail is one page of audits, newest first.
+type trail struct {
+	Rows  []core.Event
+	Older string // asks for the next page
+}
+
+func newTrail(p core.Page) *trail {
+	// A JSON array is never null.
+	return &trail{Rows: append([]core.Event{}, p.Events...), Older: p.Next}
+}
+
 // Audits answers GET /audits with the trail of everybody's audits, as a page or,
 // if that is asked for, as a JSON array. An application shows it to few.
 func (s *Shop) Audits(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,10 @@
+// Package examples is the place of the programs that a newcomer runs:
+//
+//	go run ./examples/quickstart    net/http
+//	go run ./examples/gin           gin
+//	go run ./examples/echo          echo
+//
+// Each is the same small shop with an audit trail, on an embedded SQLite unless
+// -store and -dsn say otherwise. The tests of this package drive them over HTTP,
+// and prove what README.md says.
+package examples
