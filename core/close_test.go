@@ -213,7 +213,7 @@ func TestCloseWithoutABound(t *testing.T) {
 		var log strings.Builder
 		rec := newTestRecorder(t, store, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		wantErr(t, <-auditAsync(rec, "x", Within(time.Second)), ErrUnknown)
-		err := rec.Close(nil)
+		err := rec.Close(noContext)
 		if err == nil || !strings.Contains(err.Error(), "*core.testStore did not end its last write") {
 			t.Errorf("error %v", err)
 		}

@@ -36,13 +36,13 @@ func TestWhichRecorder(t *testing.T) {
 		{"the inner one", NewContext(NewContext(background, outer, nil), own, nil), fallback, "own"},
 		{"nil leaves it to the outer one", NewContext(NewContext(background, outer, nil), nil, nil), fallback, "outer"},
 		{"through other contexts", context.WithValue(context.WithoutCancel(NewContext(background, own, nil)), ctxKey{}, 1), fallback, "own"},
-		{"in a nil context", NewContext(nil, own, nil), fallback, "own"},
+		{"in a nil context", NewContext(noContext, own, nil), fallback, "own"},
 		{"detached", Detach(NewContext(background, own, nil)), fallback, "own"},
 		{"nil all the way", NewContext(NewContext(background, nil, nil), nil, nil), fallback, "default"},
 		{"none", background, fallback, "default"},
 		{"no context", nil, fallback, "default"},
 		{"detached from none", Detach(background), fallback, "default"},
-		{"detached from no context", Detach(nil), fallback, "default"},
+		{"detached from no context", Detach(noContext), fallback, "default"},
 		{"none, without a default", background, nil, ""},
 		{"nil, without a default", NewContext(background, nil, nil), nil, ""},
 		{"no context, without a default", nil, nil, ""},
@@ -225,7 +225,7 @@ func TestConsoleUntilThereIsARecorder(t *testing.T) {
 		return
 	}
 	wantErr(t, Audit(t.Context(), "mytag", Fields{"a": "some data"}, As("me")))
-	wantErr(t, Audit(nil, "mytag", Fields{"a": "some data"}, As("me")))
+	wantErr(t, Audit(noContext, "mytag", Fields{"a": "some data"}, As("me")))
 	if _, err := New(nil, Config{}); err == nil {
 		t.Error("a nil store was taken")
 	}
@@ -241,3 +241,6 @@ func TestConsoleUntilThereIsARecorder(t *testing.T) {
 	SetDefault(nil)
 	wantErr(t, Audit(t.Context(), "othertag", nil, As("me")), ErrNoRecorder)
 }
+
+// noContext is what a caller passes by mistake.
+var noContext context.Context

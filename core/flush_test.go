@@ -13,7 +13,7 @@ func TestFlush(t *testing.T) {
 		b := newBlocker()
 		store := &testStore{onSave: b.save}
 		rec := newTestRecorder(t, store, Config{})
-		wantErr(t, rec.Flush(nil))
+		wantErr(t, rec.Flush(noContext))
 		first := auditAsync(rec, "first")
 		synctest.Wait()
 		second := auditAsync(rec, "second")

@@ -41,7 +41,7 @@ func TestTickOf(t *testing.T) {
 		want uint64
 	}{
 		{time.Unix(0, 0), 0}, {time.Unix(0, 1e6-1), 4095}, {time.Unix(0, 1e6), 1 << 12}, {time.Unix(1, 500_000), 1000<<12 | 2048},
-		{time.Unix(-1, 0), 0}, {time.Unix(math.MaxInt64/2000, 0), (1<<48-1)<<12 | 0},
+		{time.Unix(-1, 0), 0}, {time.Unix(math.MaxInt64/2000, 0), (1<<48 - 1) << 12},
 	} {
 		if got := tickOf(c.at); got != c.want {
 			t.Errorf("%v: got %x, want %x", c.at, got, c.want)

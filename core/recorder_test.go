@@ -373,7 +373,7 @@ func TestRead(t *testing.T) {
 		}
 		return Page{Next: q.Tag}, errStore
 	}
-	page, err := rec.Read(nil, Query{Tag: "refund"})
+	page, err := rec.Read(noContext, Query{Tag: "refund"})
 	wantErr(t, err, errStore)
 	if page.Next != "refund" || rec.Store() != Store(store) {
 		t.Errorf("page %+v of %v", page, rec.Store())

@@ -204,7 +204,7 @@ func TestEachCallerGetsItsOwnResult(t *testing.T) {
 			wg.Go(func() {
 				for n := range 100 {
 					tag := fmt.Sprintf("%d.%d.", caller, n)
-					err := rec.Audit(nil, tag, Fields{"n": n}, As("me"), Within(1+rand.N(time.Millisecond)))
+					err := rec.Audit(noContext, tag, Fields{"n": n}, As("me"), Within(1+rand.N(time.Millisecond)))
 					if err == nil {
 						acknowledged.Add(1)
 						if n%3 != 0 {

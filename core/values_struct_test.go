@@ -52,9 +52,11 @@ func TestStructsAsInEncodingJSON(t *testing.T) {
 			A int
 			b int
 			C string `json:"-"`
+			//lint:ignore SA5008 some write it so
 			D string `json:"-,"`
 			E string `json:"e"`
 			F string `json:",omitempty"`
+			//lint:ignore SA5008 some write it so
 			G string `json:"bad\"name"`
 			H string `json:"ünï.code-1"`
 			I any

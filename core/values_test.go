@@ -36,7 +36,7 @@ type (
 	manyMethods  struct{}
 	textKey      struct{ A, B string }
 	weekday      int
-	endlessValue struct{ int }
+	endlessValue struct{ N int }
 	ring         struct{ Next *ring }
 	self         *self
 )

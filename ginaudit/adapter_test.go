@@ -66,7 +66,7 @@ func newServer(setup audittest.Setup, fallback bool, order int) http.Handler {
 			},
 			Detach: func() context.Context { return ginaudit.Detach(c) },
 			Contexts: []context.Context{
-				c.Request.Context(), c, context.WithValue(c, "key", "value"), context.WithoutCancel(c), c.Copy(),
+				c.Request.Context(), c, context.WithValue(c, testKey{}, "value"), context.WithoutCancel(c), c.Copy(),
 			},
 		})
 	})
@@ -91,3 +91,6 @@ func options(setup audittest.Setup) []ginaudit.Option {
 	}
 	return opts
 }
+
+// testKey is a key of somebody else's in a context.
+type testKey struct{}

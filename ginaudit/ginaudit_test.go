@@ -127,7 +127,7 @@ func TestClientIPIsNotGins(t *testing.T) {
 
 func TestContribAPI(t *testing.T) {
 	replace := func(c *gin.Context) {
-		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), "k", "v"))
+		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), testKey{}, "v"))
 	}
 	for name, order := range map[string]func(session, ours gin.HandlerFunc) []gin.HandlerFunc{
 		"outside":                      func(s, o gin.HandlerFunc) []gin.HandlerFunc { return []gin.HandlerFunc{s, o} },
@@ -277,7 +277,7 @@ func TestUploadReachesTheServer(t *testing.T) {
 	r.Header.Set("Content-Type", form.FormDataContentType())
 	serve(r, ginaudit.Middleware(nil),
 		func(c *gin.Context) {
-			c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), "k", "v"))
+			c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), testKey{}, "v"))
 		},
 		func(c *gin.Context) {
 			if c.PostForm("k") != "v" {
