@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -167,5 +168,22 @@ func TestDurableWhateverTheServersDefault(t *testing.T) {
 	}
 	if setting := ask[string](d, `SELECT setting FROM ev WHERE username = 'you'`); setting != "on" {
 		t.Errorf("the row was committed with synchronous_commit = %s", setting)
+	}
+}
+
+// TestAnIdleConnectionThatDiedLeavesNoDoubt: an audit after a while of silence, and
+// after the server has gone, is certainly not stored.
+func TestAnIdleConnectionThatDiedLeavesNoDoubt(t *testing.T) {
+	postgres.IdleAtOnce(t)
+	server := pgtest.Start(t)
+	s := open(t, server.DSN(), postgres.Config{})
+	rec := record(t, s)
+	if err := rec.Audit(t.Context(), "ev", nil, core.As("me")); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop(pgtest.Fast)
+	err := rec.Audit(t.Context(), "ev", nil, core.As("me"), core.Within(300*time.Millisecond))
+	if !errors.Is(err, core.ErrTimeout) {
+		t.Errorf("the error is %v, want %v", err, core.ErrTimeout)
 	}
 }

@@ -13,12 +13,22 @@ import (
 type lane struct {
 	pool *sql.DB
 	conn *sql.Conn
+	used time.Time // when it was last seen to work
 	// lost is told of a server's process whose connection was lost while it worked.
 	lost func(pid uint32)
 }
 
+// idleLong is after how long without use a connection is asked whether it still
+// works: a write that is sent into a dead one leaves nobody knowing how it ended.
+var idleLong = time.Second
+
 // use runs f on the lane's connection, a new one if the last was lost.
 func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
+	if l.conn != nil && time.Since(l.used) > idleLong {
+		if err := l.raw(func(c *pgx.Conn) error { return c.Ping(ctx) }); err != nil {
+			l.discard()
+		}
+	}
 	if l.conn == nil {
 		conn, err := l.pool.Conn(ctx)
 		if err != nil {
@@ -37,6 +47,7 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	if err != nil {
 		l.examine(err)
 	}
+	l.used = time.Now()
 	return err
 }
 
