@@ -12,6 +12,9 @@ import (
 // looked up again.
 const lookAgain = time.Second
 
+// maxOthers bounds the names that are remembered for having no table.
+const maxOthers = 10_000
+
 // catalog remembers the tables of audits.
 type catalog struct {
 	mu     sync.Mutex
@@ -57,6 +60,9 @@ func (c *catalog) refresh(ctx context.Context, b Backend, names ...string) error
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.others) > maxOthers {
+		clear(c.others)
+	}
 	before := map[string]*Table{}
 	for _, name := range names {
 		if t := c.tables[name]; t != nil {

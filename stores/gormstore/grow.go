@@ -77,6 +77,9 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 	}
 	j := g.jobs[table]
 	if j == nil {
+		if len(g.jobs) > g.store.cfg.MaxTables {
+			return nil, now // so many have failed: there is no use in more
+		}
 		j = &growJob{table: table, asked: now}
 		g.jobs[table] = j
 	}
@@ -88,6 +91,9 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 	if !j.queued {
 		if now.Before(j.resume) {
 			return nil, now
+		}
+		if j.failures == 0 {
+			j.asked = now
 		}
 		j.queued = true
 		j.done = make(chan struct{})
@@ -159,7 +165,9 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	if err == nil && len(j.fields) == len(fields) {
 		delete(g.jobs, j.table)
 	}
-	if err != nil {
+	if err == nil {
+		j.failures = 0
+	} else {
 		j.failures++
 		pause := maxGrowPause
 		if j.failures < 9 {
