@@ -128,23 +128,24 @@ func (r *Recorder) save(batch []*call) bool {
 		r.reportLost()
 		return false
 	}
+	all := r.queue.len() + len(batch)
 	r.mu.Unlock()
 	r.reportLost()
-	r.gather(len(batch))
+	r.gather(all)
 	return true
 }
 
 // gather lets those who were just let go queue first, for they often audit again:
-// otherwise the callers split into groups that wait for each other. It yields as
-// long as some still come, and not much longer.
-func (r *Recorder) gather(released int) {
+// otherwise the callers split into groups that wait for each other. It yields until
+// all are there, as long as some still come, and not much longer.
+func (r *Recorder) gather(all int) {
 	const calm, most = 4, 100
 	for yields, since, before := 0, 0, -1; yields < most && since < calm; yields++ {
 		runtime.Gosched()
 		r.mu.Lock()
 		n := r.queue.len()
 		r.mu.Unlock()
-		if n >= released {
+		if n >= all {
 			return
 		}
 		if since++; n != before {
