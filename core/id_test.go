@@ -35,6 +35,19 @@ func TestNewID(t *testing.T) {
 	}
 }
 
+func TestMadeHere(t *testing.T) {
+	for range 100 {
+		if id := newID(time.Now()); !MadeHere(id) || id.Variant() != uuid.RFC4122 {
+			t.Fatalf("%v is not of this process", id)
+		}
+	}
+	for _, id := range []uuid.UUID{uuid.Nil, uuid.Max, uuid.New(), uuid.Must(uuid.NewV7())} {
+		if MadeHere(id) {
+			t.Errorf("%v is not of this process", id)
+		}
+	}
+}
+
 func TestTickOf(t *testing.T) {
 	for _, c := range []struct {
 		at   time.Time

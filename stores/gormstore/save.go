@@ -177,7 +177,7 @@ func (sv *saving) allFresh(t *Table, indexes []int) bool {
 
 // doubtFor is how long after a write of which nobody knows the end events are
 // looked for in other tables, whatever their age.
-const doubtFor = time.Minute
+const doubtFor = 10 * time.Minute
 
 func (s *Store) inDoubt() bool {
 	s.mu.Lock()

@@ -146,13 +146,9 @@ func twin(columns []Column, name string) bool {
 	return false
 }
 
-// freshAfter is for how long a table must have been known before events that are
-// newer need not be looked for elsewhere. It allows for clocks that differ.
-const freshAfter = 3 * time.Second
-
-// fresh reports whether no process can have stored an event elsewhere: it was made
-// when the table had long been there.
+// fresh reports whether an event cannot be stored elsewhere: this process made it
+// when it knew of the table.
 func (t *Table) fresh(id uuid.UUID) bool {
 	made := time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5]))
-	return id.Version() == 7 && made.After(t.since.Add(freshAfter))
+	return core.MadeHere(id) && made.After(t.since)
 }
