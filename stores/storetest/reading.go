@@ -143,6 +143,7 @@ func paging(p *place) {
 func arrivals(p *place) {
 	events := sample()
 	p.save(events...)
+	p.flush()
 	seen := map[uuid.UUID]int{}
 	late := map[uuid.UUID]bool{}
 	q := core.Query{Limit: 10}
@@ -182,6 +183,7 @@ func arrivals(p *place) {
 
 func malformedCursors(p *place) {
 	p.save(sample()...)
+	p.flush()
 	next := p.page(core.Query{Limit: 1}).Next
 	for _, after := range []string{
 		"x", " ", "0", "-1", "null", "{}", "'; DROP TABLE refund; --", "\x00", "\xff", strings.Repeat("A", 10_000), next + "A", next[:len(next)/2], " " + next,

@@ -177,14 +177,20 @@ func (p *place) trySave(ctx context.Context, events []core.Event) error {
 	return err
 }
 
-// read returns all events that match q, by walking the pages.
-func (p *place) read(q core.Query) []core.Event {
+// flush makes what was saved visible where that takes a Flush.
+func (p *place) flush() {
 	p.Helper()
 	if flusher, ok := p.store.(core.Flusher); ok {
 		if err := flusher.Flush(p.Context()); err != nil {
 			p.Fatalf("Flush: %v", err)
 		}
 	}
+}
+
+// read returns all events that match q, by walking the pages.
+func (p *place) read(q core.Query) []core.Event {
+	p.Helper()
+	p.flush()
 	var all []core.Event
 	for {
 		page := p.page(q)

@@ -137,7 +137,7 @@ func requests(p *place) {
 // oneOfEach has a value of every kind, and of numbers those that fit another
 // kind's column only by losing something.
 var oneOfEach = []any{
-	true, 42, 1<<53 + 1, uint64(math.MaxUint64), 2.5, 3.0, math.NaN(), "42", "text",
+	true, 42, int64(1<<53 + 1), uint64(math.MaxUint64), 2.5, 3.0, math.NaN(), "42", "text",
 	start, []byte("42"), []any{1, "2"}, map[string]any{"a": 1},
 }
 

@@ -1,0 +1,117 @@
+//go:build linux
+
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// TestNoSpace: while the file cannot grow, Save says so and loses nothing; when it
+// can again, everything goes on.
+func TestNoSpace(t *testing.T) {
+	t.Parallel()
+	cmd, _, out := startChild(t, "no space", t.TempDir())
+	for {
+		line, err := out.ReadString('\n')
+		if err != nil {
+			break
+		}
+		t.Log(strings.TrimSpace(line))
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func init() {
+	children["no space"] = func(dir string) error {
+		signal.Ignore(syscall.SIGXFSZ)
+		limit := func(n uint64) {
+			var l syscall.Rlimit
+			syscall.Getrlimit(syscall.RLIMIT_FSIZE, &l)
+			l.Cur = n
+			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
+				fmt.Println(err)
+			}
+		}
+		ctx := context.Background()
+		next := &memory{down: true}
+		s, err := open(dir, next, Config{Logger: slog.New(slog.DiscardHandler)}, quick())
+		if err != nil {
+			return err
+		}
+		limit(5 << 20) // the file grows in steps of 4 MiB
+		var stored []core.Event
+		var failed []core.Event
+		for len(failed) < 500 {
+			events := eventsOf(500)
+			if err := s.Save(ctx, events); err == nil {
+				stored = append(stored, events...)
+			} else if failed = events; !strings.Contains(err.Error(), "file too large") {
+				return fmt.Errorf("without space Save returned %w", err)
+			}
+			if len(stored) > 100_000 {
+				return errors.New("the limit had no effect")
+			}
+		}
+		fmt.Println(len(stored), "events were stored before the space ended")
+		page, err := s.Read(ctx, core.Query{Limit: core.MaxLimit})
+		if err != nil || len(page.Events) != min(len(stored), core.MaxLimit) {
+			return fmt.Errorf("without space %d events of %d can be read (%w)", len(page.Events), len(stored), err)
+		}
+		limit(1 << 40)
+		if err := s.Save(ctx, failed); err != nil {
+			return fmt.Errorf("with space again: %w", err)
+		}
+		next.set(false, nil)
+		if err := s.Flush(ctx); err != nil {
+			return err
+		}
+		return errors.Join(next.has(append(stored, failed...)...), s.Close(ctx))
+	}
+}
+
+// TestDivergedFile: a commit of which nobody learnt that it took effect is found
+// out about before the next one.
+func TestDivergedFile(t *testing.T) {
+	noLeaks(t)
+	next := &memory{down: true}
+	s := openSpool(t, t.TempDir(), next, Config{}, quick())
+	events := eventsOf(30)
+	save(t, s, events[:10]...)
+	if err := s.acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	before := s.contents
+	s.mu.Unlock()
+	s.release()
+	save(t, s, events[10:20]...)
+	s.mu.Lock() // as if that Save had failed after its bytes were written
+	s.contents.state, s.contents.segments, s.contents.bytes = before.state, before.segments, before.bytes
+	for _, e := range events[10:20] {
+		delete(s.ids, e.ID)
+	}
+	s.mu.Unlock()
+	if err := s.Save(t.Context(), events[10:]); !errors.Is(err, errDiverged) {
+		t.Errorf("the first Save after that: %v", err)
+	}
+	save(t, s, events[10:]...)
+	if st := s.Stats(); st.Waiting != 30 {
+		t.Errorf("%d events wait, want 30", st.Waiting)
+	}
+	next.set(false, nil)
+	flush(t, s)
+	if err := next.has(events...); err != nil || next.twice > 0 {
+		t.Errorf("%v, %d came twice", err, next.twice)
+	}
+}
