@@ -218,7 +218,7 @@ var (
 	codeSpan     = regexp.MustCompile("`([^`]+)`")
 	// pathLike is a path in this repository, as a package or a file.
 	pathLike = regexp.MustCompile(`^(?:\./)?((?:core|examples|stores|ginaudit|echoaudit|nethttpaudit)(?:/[\w.-]+)+)/?$`)
-	runPath  = regexp.MustCompile(`go (?:run|test) (\./\S+)`)
+	runPath  = regexp.MustCompile(`go (?:run|test) (\./[\w./-]+)`)
 )
 
 // TestReadmePaths: every link and path leads somewhere.

@@ -1,0 +1,234 @@
+package esstore_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/esstore"
+	"github.com/auditing-go/auditing/stores/esstore/estest"
+)
+
+// standIn is a client without a server: it says that everything is stored, and keeps
+// the bodies if it is asked to.
+type standIn struct {
+	keep   bool
+	bodies [][]byte
+}
+
+func (c *standIn) Perform(r *http.Request) (*http.Response, error) {
+	answer, status := "{}", http.StatusOK
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/_bulk"):
+		lines, err := c.read(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		items := strings.Repeat(`{"create":{"status":201}},`, lines/2)
+		answer = `{"errors":false,"items":[` + strings.TrimSuffix(items, ",") + `]}`
+	case r.Method == http.MethodGet:
+		status = http.StatusNotFound // no template, no index
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+}
+
+func (c *standIn) read(body io.ReadCloser) (lines int, err error) {
+	defer body.Close()
+	if c.keep {
+		data, err := io.ReadAll(body)
+		c.bodies = append(c.bodies, data)
+		return bytes.Count(data, []byte("\n")), err
+	}
+	for buf := make([]byte, 64<<10); ; {
+		n, err := body.Read(buf)
+		lines += bytes.Count(buf[:n], []byte("\n"))
+		if err == io.EOF {
+			return lines, nil
+		}
+		if err != nil {
+			return lines, err
+		}
+	}
+}
+
+// BenchmarkDrain compares Save of 1,000 events at a time with a loop that posts
+// byte-identical bodies. One iteration is one batch either way; -benchtime 100x is a
+// drain of 100,000 events. x-raw is how many times the events per second of the loop
+// Save reaches in the same run.
+func BenchmarkDrain(b *testing.B) {
+	for _, kind := range estest.Kinds {
+		b.Run(string(kind), func(b *testing.B) {
+			const size = 1000
+			url := estest.URL(b, kind)
+			index, raw := estest.Index(b, url), estest.Index(b, url)
+			store := openOn(b, url, index, esstore.Config{})
+			openOn(b, url, raw, esstore.Config{}) // for the template
+			dry := &standIn{keep: true}
+			writer, err := esstore.New(b.Context(), dry, esstore.Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			batches := make([][]core.Event, b.N+1)
+			for i := range batches {
+				batches[i] = sample(size)
+				if err := writer.Save(b.Context(), batches[i]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			post := func(i int) {
+				resp, err := client.Post(url+"/"+raw+"/_bulk", "application/x-ndjson", bytes.NewReader(dry.bodies[i]))
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer resp.Body.Close()
+				if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+					b.Fatal(resp.Status, err)
+				}
+			}
+			save := func(i int) {
+				if err := store.Save(b.Context(), batches[i]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			save(b.N) // creates the indices
+			post(b.N)
+			var ours, theirs time.Duration
+			for i := range b.N {
+				start := time.Now()
+				if i%2 == 0 {
+					save(i)
+					middle := time.Now()
+					post(i)
+					ours, theirs = ours+middle.Sub(start), theirs+time.Since(middle)
+				} else {
+					post(i)
+					middle := time.Now()
+					save(i)
+					ours, theirs = ours+time.Since(middle), theirs+middle.Sub(start)
+				}
+			}
+			b.ReportMetric(float64(b.N*size)/ours.Seconds(), "events/s")
+			b.ReportMetric(float64(b.N*size)/theirs.Seconds(), "raw-events/s")
+			b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-raw")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkAudit compares durable audits of 256 callers with what the Python library
+// does: one request an event on a new connection, from 16 threads, into an index whose
+// mapping the server guesses. x-single is how many
+// times their events per second the audits reach in the same run, x-kept-open the same
+// if those connections were kept open. One iteration is one such request.
+func BenchmarkAudit(b *testing.B) {
+	for _, kind := range estest.Kinds {
+		b.Run(string(kind), func(b *testing.B) {
+			const callers, threads = 256, 16
+			url := estest.URL(b, kind)
+			index, single := estest.Index(b, url), estest.Index(b, url)
+			rec, err := core.New(openOn(b, url, index, esstore.Config{}), core.Config{Timeout: time.Minute})
+			if err != nil {
+				b.Fatal(err)
+			}
+			audit := func() error {
+				return rec.Audit(b.Context(), "bench", core.Fields{"order": 42, "amount": 9.5, "what": "refund", "ok": true}, core.As("me"))
+			}
+			post := func(keepOpen bool) func() error {
+				client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: threads, DisableKeepAlives: !keepOpen}}
+				b.Cleanup(client.CloseIdleConnections)
+				return func() error {
+					body := fmt.Sprintf(`{"tag":"bench","username":"me","datetime":%q,"order":42,"amount":9.5,"what":"refund","ok":true}`,
+						time.Now().UTC().Format("2006-01-02T15:04:05.000000"))
+					resp, err := client.Post(url+"/"+single+"/_doc", "application/json", strings.NewReader(body))
+					if err != nil {
+						return err
+					}
+					defer resp.Body.Close()
+					if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusCreated {
+						return fmt.Errorf("%s %w", resp.Status, err)
+					}
+					return nil
+				}
+			}
+			fresh, kept := post(false), post(true)
+			drive(b, callers, 20*callers, audit)
+			drive(b, threads, 20*threads, kept)
+			const turns, share = 4, 16 // an audit takes about so much less time
+			n := max(1, b.N/turns)
+			var ours, theirs, others time.Duration
+			b.ResetTimer()
+			for range turns {
+				ours += drive(b, callers, share*n, audit)
+				theirs += drive(b, threads, n, fresh)
+				others += drive(b, threads, n, kept)
+			}
+			perSecond := func(events int, d time.Duration) float64 { return float64(events) / d.Seconds() }
+			audits, singles := perSecond(turns*share*n, ours), perSecond(turns*n, theirs)
+			b.ReportMetric(audits, "events/s")
+			b.ReportMetric(singles, "single-events/s")
+			b.ReportMetric(audits/singles, "x-single")
+			b.ReportMetric(audits/perSecond(turns*n, others), "x-kept-open")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// drive calls do n times from so many goroutines and returns how long that took.
+func drive(b *testing.B, callers, n int, do func() error) time.Duration {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	start := time.Now()
+	for range callers {
+		wg.Go(func() {
+			for next.Add(1) <= int64(n) {
+				if err := do(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
+}
+
+// TestMemoryStaysFlat saves a million events, a tenth of them with -short.
+func TestMemoryStaysFlat(t *testing.T) {
+	batches := 1000
+	if testing.Short() {
+		batches = 100
+	}
+	s, err := esstore.New(t.Context(), &standIn{}, esstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := sample(1000)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var before int64
+	for i := range batches {
+		if i == batches/10 {
+			before = heap()
+		}
+		if err := s.Save(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if grown := heap() - before; grown > 4<<20 {
+		t.Errorf("the heap grew by %d bytes over %d events", grown, batches*9/10*1000)
+	}
+}
