@@ -57,7 +57,6 @@ type Store struct {
 	mu     sync.Mutex
 	closed bool
 	warned map[string]bool
-	doubt  time.Time // of the last write that failed in a way that leaves doubt
 }
 
 var (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/auditing-go/auditing/core"
@@ -62,9 +63,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 	var stale []string
 	for _, f := range failures {
 		if f.Unknown || f.Why != Stale {
-			sv.store.mu.Lock()
-			sv.store.doubt = time.Now()
-			sv.store.mu.Unlock()
+			lastDoubt.Store(time.Now().UnixNano())
 		}
 		if f.Unknown {
 			sv.doubt[f.Index] = true
@@ -164,7 +163,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 
 // allFresh reports whether none of the events can be in the overflow table.
 func (sv *saving) allFresh(t *Table, indexes []int) bool {
-	if len(sv.doubt) > 0 || sv.store.inDoubt() {
+	if len(sv.doubt) > 0 || inDoubt() {
 		return false
 	}
 	for _, i := range indexes {
@@ -175,14 +174,18 @@ func (sv *saving) allFresh(t *Table, indexes []int) bool {
 	return true
 }
 
-// doubtFor is how long after a write of which nobody knows the end events are
-// looked for in other tables, whatever their age.
+// lastDoubt is when a write last failed in a way that may have left an event in
+// another place than its table. It is the process's, as the ids are: two stores
+// may be given the same event.
+var lastDoubt atomic.Int64
+
+// doubtFor is how long after that events are looked for in other tables, whatever
+// their age.
 const doubtFor = 10 * time.Minute
 
-func (s *Store) inDoubt() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.doubt.IsZero() && time.Since(s.doubt) < doubtFor
+func inDoubt() bool {
+	at := lastDoubt.Load()
+	return at != 0 && time.Since(time.Unix(0, at)) < doubtFor
 }
 
 // mergeUntwinned makes one batch of those for the overflow table that need not

@@ -154,3 +154,27 @@ func TestFreshEventsIntoAChangedTable(t *testing.T) {
 		})
 	}
 }
+
+// TestAnEventThatWasRefusedForAWhile went to the overflow table; it is not stored
+// again by a store that knew the table before, when the table refuses it no more.
+func TestAnEventThatWasRefusedForAWhile(t *testing.T) {
+	for _, madeHere := range []bool{true, false} {
+		dsn := pgtest.DSN(t)
+		d := connect(t, dsn)
+		s, other := open(t, dsn, postgres.Config{}), open(t, dsn, postgres.Config{})
+		save(t, s, fresh("ev", numbered(0, 1)...))
+		save(t, other, fresh("ev", numbered(1, 2)...))
+		settle()
+		d.exec(`ALTER TABLE ev ADD CONSTRAINT passing CHECK (n < 2)`)
+		events := fresh("ev", numbered(2, 3)...)
+		if !madeHere {
+			events[0].ID = uuid.Must(uuid.NewV7())
+		}
+		save(t, s, events)
+		d.exec(`ALTER TABLE ev DROP CONSTRAINT passing`)
+		save(t, other, events)
+		if n := count(t, s, "ev"); n != 3 {
+			t.Errorf("made here %v: %d events are stored, want 3", madeHere, n)
+		}
+	}
+}
