@@ -1,6 +1,7 @@
 package gormstore
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -40,11 +41,41 @@ var baseColumns = []Column{
 	{"audit_id", UUID}, {"audit_tag", Text}, {"audit_request", JSON}, {"audit_extra", JSON},
 }
 
-// LeadingColumns is how many of [BaseColumns] stand before the fields.
-const LeadingColumns = 5
+// leadingColumns is how many of the base columns stand before the fields.
+const leadingColumns = 5
 
 // BaseColumns returns the columns that every table has.
 func BaseColumns() []Column { return append([]Column(nil), baseColumns...) }
+
+// CreateTable returns the statement that makes a table with the base columns and
+// these fields. name is quoted, types spells the kinds, and key is what makes
+// audit_id the key.
+func CreateTable(name string, types map[Kind]string, key string, fields []Column) string {
+	base := BaseColumns()
+	columns := slices.Concat(base[:leadingColumns], fields, base[leadingColumns:])
+	lines := make([]string, len(columns))
+	for i, c := range columns {
+		lines[i] = Quote(c.Name) + " " + types[c.Kind]
+		switch c.Name {
+		case "audit_id":
+			lines[i] += " " + key
+		case "username", "datetime", "audit_tag":
+			lines[i] += " NOT NULL"
+		}
+	}
+	return "CREATE TABLE " + name + " (" + strings.Join(lines, ", ") + ")"
+}
+
+// Lacking returns those of want that have lacks, whatever their case.
+func Lacking(have, want []Column) []Column {
+	var lacking []Column
+	for _, c := range want {
+		if !twin(have, c.Name) {
+			lacking = append(lacking, c)
+		}
+	}
+	return lacking
+}
 
 // Table is a table of audits as the catalogue has it. It does not change.
 type Table struct {

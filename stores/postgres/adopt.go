@@ -92,7 +92,7 @@ func (b *backend) adoptColumns(ctx context.Context, conn *sql.Conn, table string
 	if rel == nil || !rel.Adoptable() {
 		return nil
 	}
-	if lacking := lacking(rel.Columns, gormstore.BaseColumns()); len(lacking) > 0 {
+	if lacking := gormstore.Lacking(rel.Columns, gormstore.BaseColumns()); len(lacking) > 0 {
 		// The default is set apart from the column, for then no row is rewritten.
 		for _, s := range []string{
 			b.AddColumns(table, lacking),

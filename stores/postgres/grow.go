@@ -31,7 +31,7 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 	case rel == nil:
 		statements = b.create(table, fields)
 	case rel.Ours():
-		if lacking := lacking(rel.Columns, fields); len(lacking) > 0 {
+		if lacking := gormstore.Lacking(rel.Columns, fields); len(lacking) > 0 {
 			statements = []string{b.AddColumns(table, lacking)}
 		}
 	case rel.Adoptable():
@@ -62,37 +62,11 @@ func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*g
 	return &relations[0], nil
 }
 
-func lacking(have, want []gormstore.Column) []gormstore.Column {
-	var lacking []gormstore.Column
-next:
-	for _, w := range want {
-		for _, h := range have {
-			if strings.EqualFold(h.Name, w.Name) {
-				continue next
-			}
-		}
-		lacking = append(lacking, w)
-	}
-	return lacking
-}
-
 // create returns the statements that make a table and its indexes.
 func (b *backend) create(table string, fields []gormstore.Column) []string {
-	base := gormstore.BaseColumns()
-	columns := append(append(base[:gormstore.LeadingColumns:gormstore.LeadingColumns], fields...), base[gormstore.LeadingColumns:]...)
-	lines := make([]string, len(columns))
-	for i, c := range columns {
-		lines[i] = gormstore.Quote(c.Name) + " " + types[c.Kind]
-		switch c.Name {
-		case "audit_id":
-			lines[i] += " PRIMARY KEY"
-		case "username", "datetime", "audit_tag":
-			lines[i] += " NOT NULL"
-		}
-	}
 	name := b.Table(table)
 	return []string{
-		"CREATE TABLE " + name + " (" + strings.Join(lines, ", ") + ")",
+		gormstore.CreateTable(name, types, "PRIMARY KEY", fields),
 		"CREATE INDEX ON " + name + ` ("datetime")`,
 		"CREATE INDEX ON " + name + ` ("username", "datetime")`,
 	}

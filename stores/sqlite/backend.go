@@ -99,7 +99,7 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 		case len(found) == 0:
 			statements = b.create(table, fields)
 		case found[0].Ours():
-			statements = b.adds(table, lacking(found[0].Columns, fields))
+			statements = b.adds(table, gormstore.Lacking(found[0].Columns, fields))
 		}
 		for _, s := range statements {
 			if _, err := conn.ExecContext(ctx, s); err != nil {
@@ -110,36 +110,10 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 	})
 }
 
-func lacking(have, want []gormstore.Column) []gormstore.Column {
-	names := map[string]bool{}
-	for _, c := range have {
-		names[strings.ToLower(c.Name)] = true
-	}
-	var lacking []gormstore.Column
-	for _, c := range want {
-		if !names[strings.ToLower(c.Name)] {
-			lacking = append(lacking, c)
-		}
-	}
-	return lacking
-}
-
 func (b *backend) create(table string, fields []gormstore.Column) []string {
-	base := gormstore.BaseColumns()
-	columns := append(append(base[:gormstore.LeadingColumns:gormstore.LeadingColumns], fields...), base[gormstore.LeadingColumns:]...)
-	lines := make([]string, len(columns))
-	for i, c := range columns {
-		lines[i] = gormstore.Quote(c.Name) + " " + types[c.Kind]
-		switch c.Name {
-		case "audit_id":
-			lines[i] += " NOT NULL PRIMARY KEY"
-		case "username", "datetime", "audit_tag":
-			lines[i] += " NOT NULL"
-		}
-	}
 	name := b.Table(table)
 	return []string{
-		"CREATE TABLE " + name + " (" + strings.Join(lines, ", ") + ")",
+		gormstore.CreateTable(name, types, "NOT NULL PRIMARY KEY", fields),
 		"CREATE INDEX " + gormstore.Quote("audit_time_"+table) + " ON " + name + ` ("datetime", "audit_id")`,
 		"CREATE INDEX " + gormstore.Quote("audit_user_"+table) + " ON " + name + ` ("username", "datetime", "audit_id")`,
 	}
