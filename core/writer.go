@@ -102,9 +102,9 @@ const (
 	// briskEvent is how long a Save may take for each of its events to be brisk.
 	// Where the sync to the disk or the way to the store weighs more than the events
 	// do, one large batch gets more done than two small ones.
-	briskEvent = 10 * time.Microsecond
+	briskEvent = 15 * time.Microsecond
 	// enough is how many must wait for a second batch to be worth its own commit.
-	enough = 64
+	enough = 48
 )
 
 // mayAssist reports whether a second batch is to be written beside the first. It

@@ -65,22 +65,30 @@ func (b *backend) statement(key statementKey, columns []filled) string {
 // for a single row, else an array, so that the text does not change with the
 // number of rows. Arrays unnested side by side in the SELECT list give one row
 // after the other; in FROM each of them would be stored on its own first.
+//
+// A column that was retyped since the catalogue was read would take another value
+// than the one it was given: an INSERT rounds, pads and formats. So the statement
+// divides by whether all types are the expected ones, once and not for each row.
 func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	names := make([]string, len(columns))
 	unnested := make([]string, len(columns))
 	values := make([]string, len(columns))
+	expected := make([]string, len(columns))
+	table := b.Table(key.table)
 	id := ""
 	for i, c := range columns {
 		n := strconv.Itoa(i + 1)
 		names[i] = gormstore.Quote(c.Name)
-		typ := types[c.Kind]
-		cast := ""
+		stored := types[c.Kind]
+		typ, cast := stored, ""
 		switch c.Kind {
 		case gormstore.JSON:
 			typ, cast = "text", "::jsonb"
 		case gormstore.LocalTime:
+			stored = "timestamp"
 			typ, cast = types[gormstore.Time], " AT TIME ZONE "+b.zone
 		}
+		expected[i] = "pg_typeof((NULL::" + table + ")." + names[i] + ") = '" + stored + "'::regtype"
 		if key.single {
 			values[i] = "$" + n + "::" + typ + cast
 		} else {
@@ -92,12 +100,13 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 		}
 	}
 	var s strings.Builder
-	s.WriteString("INSERT INTO " + b.Table(key.table) + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
+	s.WriteString("INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
 	if !key.single {
 		s.WriteString(" FROM (SELECT " + strings.Join(unnested, ", ") + ") AS u")
 	}
+	s.WriteString(" WHERE 1 / (" + strings.Join(expected, " AND ") + ")::int = 1")
 	if key.twin != "" {
-		s.WriteString(" WHERE NOT EXISTS (SELECT 1 FROM " + b.Table(key.twin) + ` o WHERE o."audit_id" = ` + id + ")")
+		s.WriteString(" AND NOT EXISTS (SELECT 1 FROM " + b.Table(key.twin) + ` o WHERE o."audit_id" = ` + id + ")")
 	}
 	if key.once {
 		s.WriteString(` ON CONFLICT ("audit_id") DO NOTHING`)
