@@ -1,6 +1,6 @@
 //go:build unix
 
-package pgtest
+package pgserver
 
 import (
 	"bytes"
@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,7 +25,6 @@ import (
 // Server is a PostgreSQL server of its own folder and port on 127.0.0.1, with
 // fsync on. Its methods are for one goroutine at a time.
 type Server struct {
-	tb       testing.TB
 	bin      string // the folder of initdb and postgres
 	dir      string
 	settings []string
@@ -39,15 +37,19 @@ type Server struct {
 // startTimeout bounds initdb, a start with its recovery, and a stop.
 const startTimeout = time.Minute
 
-// newServer makes and starts a server; the error is errNoServer when none is installed.
-func newServer(settings []string) (*Server, error) {
+// installedIn is where Debian's packages put a server of each version.
+var installedIn = "/usr/lib/postgresql/*/bin"
+
+// Start makes a cluster and starts its server, with settings such as
+// "max_connections=10". The error is [ErrNotInstalled] when there is none to start.
+func Start(settings ...string) (*Server, error) {
 	bin, err := findBinaries()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{bin: bin, settings: settings}
 	if err := s.create(); err != nil {
-		return nil, errors.Join(err, s.remove())
+		return nil, errors.Join(err, s.Close())
 	}
 	// The port was free a moment ago, which is no promise.
 	for try := 0; ; try++ {
@@ -58,7 +60,7 @@ func newServer(settings []string) (*Server, error) {
 			return s, nil
 		}
 		if try == 4 || !strings.Contains(err.Error(), "could not bind") {
-			return nil, errors.Join(err, s.remove())
+			return nil, errors.Join(err, s.Close())
 		}
 	}
 }
@@ -83,11 +85,11 @@ func findBinaries() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errNoServer
+	return "", ErrNotInstalled
 }
 
-// guardScript runs beside the server and waits for a word of the test process or
-// for its end. It stops what was left running and removes the folder.
+// guardScript runs beside the server and waits for a word of this process or for
+// its end. It stops what was left running and removes the folder.
 const guardScript = `
 read -r word
 if [ "$word" != stopped ] && pid=$(head -n 1 data/postmaster.pid 2>/dev/null); then
@@ -103,7 +105,7 @@ func (s *Server) create() error {
 	if os.Geteuid() == 0 {
 		parent = "/tmp" // TMPDIR may lie where only root can go
 	}
-	dir, err := os.MkdirTemp(parent, "pgtest-")
+	dir, err := os.MkdirTemp(parent, "pgserver-")
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func (s *Server) create() error {
 			return err
 		}
 	}
-	s.guard = s.command("sh", "-c", guardScript, "pgtest-guard", dir)
+	s.guard = s.command("sh", "-c", guardScript, "pgserver-guard", dir)
 	if s.leash, err = s.guard.StdinPipe(); err != nil {
 		return err
 	}
@@ -217,29 +219,18 @@ func (s *Server) DSN() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable", s.port)
 }
 
-// Stop stops the server and returns when it has ended. One that is stopped
-// already stays so.
-func (s *Server) Stop(how Shutdown) {
-	s.tb.Helper()
-	if err := s.stop(how); err != nil {
-		s.tb.Fatal("pgtest: ", err)
-	}
-}
-
 // Restart starts the server again on its port, after a fast shutdown when it
 // runs, and returns when it takes connections.
-func (s *Server) Restart() {
-	s.tb.Helper()
-	err := s.stop(Fast)
-	if err == nil {
-		err = s.start()
+func (s *Server) Restart() error {
+	if err := s.Stop(Fast); err != nil {
+		return err
 	}
-	if err != nil {
-		s.tb.Fatal("pgtest: ", err)
-	}
+	return s.start()
 }
 
-func (s *Server) stop(how Shutdown) error {
+// Stop stops the server and returns when it has ended. One that is stopped
+// already stays so.
+func (s *Server) Stop(how Shutdown) error {
 	if s.exited() {
 		return nil
 	}
@@ -283,11 +274,11 @@ func childrenOf(parent int) (children []int) {
 	return children
 }
 
-// remove ends the server and its guard, who removes the folder.
-func (s *Server) remove() error {
-	err := s.stop(Fast)
+// Close stops the server and removes its folder.
+func (s *Server) Close() error {
+	err := s.Stop(Fast)
 	if err != nil {
-		err = errors.Join(err, s.stop(Kill))
+		err = errors.Join(err, s.Stop(Kill))
 	}
 	if s.guard != nil {
 		_, _ = io.WriteString(s.leash, "stopped\n")
