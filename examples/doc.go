@@ -3,8 +3,10 @@
 //	go run ./examples/quickstart    net/http
 //	go run ./examples/gin           gin
 //	go run ./examples/echo          echo
+//	go run ./examples/elasticsearch gin on Elasticsearch
+//	go run ./examples/outage        what becomes of audits while PostgreSQL is away
 //
-// Each is the same small shop with an audit trail, on an embedded SQLite unless
-// -store and -dsn say otherwise. The tests of this package drive them over HTTP,
+// The first three are the same small shop with an audit trail, on an embedded SQLite
+// unless -store and -dsn say otherwise. The tests of this package drive them over HTTP,
 // and prove what README.md says.
 package examples

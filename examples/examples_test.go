@@ -20,9 +20,9 @@ import (
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
 
-// TestPrograms drives every example over HTTP: the same of each.
+// TestPrograms drives the shops over HTTP: the same of each.
 func TestPrograms(t *testing.T) {
-	dir := build(t)
+	dir := build(t, programs...)
 	for _, name := range programs {
 		t.Run(name, func(t *testing.T) {
 			e := example{filepath.Join(dir, name)}

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // patience is how long a program may take for what it should do at once.
 const patience = time.Minute
 
-// programs are the examples, by their folders.
+// programs are those that are the same shop, by their folders.
 var programs = []string{"quickstart", "gin", "echo"}
 
 // dependOnSources looks at all that the examples are built from: the go command
@@ -50,14 +50,14 @@ func dependOnSources(t *testing.T) {
 	}
 }
 
-// build builds the examples and returns the folder that they are in.
-func build(t *testing.T) (dir string) {
+// build builds examples and returns the folder that they are in.
+func build(t *testing.T, names ...string) (dir string) {
 	t.Helper()
 	dependOnSources(t)
 	dir = t.TempDir() + string(filepath.Separator)
 	args := append([]string{"build"}, raceFlag...)
 	args = append(args, "-o", dir)
-	for _, name := range programs {
+	for _, name := range names {
 		args = append(args, "./"+name)
 	}
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {

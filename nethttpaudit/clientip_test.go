@@ -145,7 +145,8 @@ func FuzzClientIP(f *testing.F) {
 }
 
 // FuzzParseHop: whatever the standard library reads as an address or an address
-// with a port is read as the same address, and nothing reads as one with a zone.
+// with a port is read as the same address, unless its zone holds a bracket, and
+// nothing reads as one with a zone.
 func FuzzParseHop(f *testing.F) {
 	for _, s := range []string{"1.2.3.4", "1.2.3.4:5", "[::1]:5", "::1%x", "[::ffff:1.2.3.4%x]:1", "[", "]", "::%"} {
 		f.Add(s)
@@ -160,7 +161,7 @@ func FuzzParseHop(f *testing.F) {
 			withPort, portErr := netip.ParseAddrPort(s)
 			want, err = withPort.Addr(), portErr
 		}
-		if err == nil && len(s) <= maxHopLength && (!ok || got != want.WithZone("").Unmap()) {
+		if err == nil && len(s) <= maxHopLength && !strings.ContainsAny(want.Zone(), "[]") && (!ok || got != want.WithZone("").Unmap()) {
 			t.Fatalf("parseHop(%q) = %v, %v; the standard library reads %v", s, got, ok, want)
 		}
 	})

@@ -8,7 +8,8 @@
 //   - Outage: PostgreSQL is stopped, restarted, made read-only, its connections
 //     are ended and its disk is filled.
 //   - Writers: eight processes create and extend the same tables at once.
-//   - Requests: clients hang up, and servers shut down, while handlers audit.
+//   - Requests: clients hang up, servers shut down, sessions change and contexts are
+//     used again while handlers audit.
 //   - Leaks: goroutines, connections and file descriptors are given back.
 //
 // By default it takes a few minutes; what is random is repeated for longer with
@@ -18,6 +19,7 @@
 //	go test -race ./examples/proof -run Requests -v -proof.clients 2000
 //
 // It needs a local installation of PostgreSQL for the outages, and runs the other
-// tests on the server named by AUDITING_POSTGRES_DSN if there is one. See package
-// pgtest.
+// tests on the server named by AUDITING_POSTGRES_DSN if there is one; see package
+// pgtest, and package estest for Elasticsearch. Torn files, bounds and restarts of the
+// spool are proved in its own package.
 package proof

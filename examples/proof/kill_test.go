@@ -17,7 +17,7 @@ import (
 // TestKill kills a process that audits, with SIGKILL at a random moment, and goes on
 // with a new one. After every round what it had acknowledged is stored once.
 func TestKill(t *testing.T) {
-	for _, driver := range drivers {
+	for _, driver := range append(drivers[:len(drivers):len(drivers)], "spool+elasticsearch") {
 		t.Run(driver, func(t *testing.T) {
 			k := killing{place: newPlace(t, driver), attempted: map[string]bool{}, acknowledged: map[string]bool{}}
 			for goesOn := more(); goesOn() && !t.Failed(); {

@@ -3,7 +3,6 @@ package proof_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,18 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores"
-	_ "github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
-	"github.com/auditing-go/auditing/stores/spool"
-	_ "github.com/auditing-go/auditing/stores/sqlite"
 )
 
 var (
@@ -106,101 +100,6 @@ func start(t *testing.T, o order) *child {
 // another or torn.
 func say(words ...any) { io.WriteString(os.Stdout, fmt.Sprintln(words...)) }
 
-// place is where events are stored in the end.
-type place struct{ driver, dsn string }
-
-// drivers are those that each test of stores takes.
-var drivers = []string{"sqlite", "postgres_auto", "spool+sqlite", "spool+postgres_auto"}
-
-// newPlace returns an empty one.
-func newPlace(t *testing.T, driver string) place {
-	t.Helper()
-	dsn := t.TempDir() + "/audits.db"
-	if strings.HasSuffix(driver, "postgres_auto") {
-		dsn = pgtest.DSN(t)
-	}
-	if strings.HasPrefix(driver, "spool+") {
-		dsn = "dir=" + t.TempDir() + ";" + dsn
-	}
-	return place{driver, dsn}
-}
-
-func (p place) open(t *testing.T) core.Store {
-	t.Helper()
-	s, err := stores.Open(t.Context(), p.driver, p.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func record(t *testing.T, s core.Store, cfg core.Config) *core.Recorder {
-	t.Helper()
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	rec, err := core.New(s, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { rec.Close(context.Background()) })
-	return rec
-}
-
-// stored returns how often each key from the given one on is stored. A key is the
-// user of an event: every table has that column. A spool is emptied first.
-func (p place) stored(t *testing.T, from string) map[string]int {
-	t.Helper()
-	driver, dsn, spooled := strings.Cut(p.driver, "+")
-	if spooled {
-		s := p.open(t)
-		flush(t, s.(*spool.Store))
-		if err := s.(core.Closer).Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		driver = dsn
-		_, dsn, _ = strings.Cut(p.dsn, ";")
-	} else {
-		dsn = p.dsn
-	}
-	if driver == "sqlite" {
-		return storedInSQLite(t, dsn, from)
-	}
-	return storedInPostgres(t, dsn, from)
-}
-
-func flush(t *testing.T, s *spool.Store) {
-	t.Helper()
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if st := s.Stats(); st.Waiting > 0 || st.SetAside > 0 {
-		t.Fatalf("after a flush %d events wait in the spool and %d are set aside", st.Waiting, st.SetAside)
-	}
-}
-
-func storedInPostgres(t *testing.T, dsn, from string) map[string]int {
-	t.Helper()
-	conn := connect(t, dsn)
-	defer conn.Close(context.Background())
-	rows, _ := conn.Query(t.Context(), `SELECT attrelid::regclass::text FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-		WHERE attname = 'audit_id' AND relkind = 'r'`)
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]int{}
-	for _, table := range tables {
-		rows, _ := conn.Query(t.Context(), "SELECT username FROM "+table+" WHERE username >= $1", from)
-		keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, key := range keys {
-			found[key]++
-		}
-	}
-	return found
-}
-
 func connect(t *testing.T, dsn string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -218,38 +117,15 @@ func execute(t *testing.T, conn *pgx.Conn, statement string, args ...any) {
 	}
 }
 
-func storedInSQLite(t *testing.T, path, from string) map[string]int {
+func record(t *testing.T, s core.Store, cfg core.Config) *core.Recorder {
 	t.Helper()
-	db, err := sql.Open("sqlite", path)
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	rec, err := core.New(s, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	column := func(query string, args ...any) (values []string) {
-		rows, err := db.QueryContext(t.Context(), query, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var v string
-			if err := rows.Scan(&v); err != nil {
-				t.Fatal(err)
-			}
-			values = append(values, v)
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		return values
-	}
-	found := map[string]int{}
-	for _, table := range column(`SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'audit_id'`) {
-		for _, key := range column(`SELECT username FROM "`+table+`" WHERE username >= ?`, from) {
-			found[key]++
-		}
-	}
-	return found
+	t.Cleanup(func() { rec.Close(context.Background()) })
+	return rec
 }
 
 // check fails the test unless acknowledged ⊆ stored ⊆ attempted, none twice.

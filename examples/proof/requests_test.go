@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/gin-gonic/gin"
+	"github.com/gorilla/securecookie"
+	"github.com/gorilla/sessions"
 	"github.com/labstack/echo/v4"
 
 	"github.com/auditing-go/auditing/core"
@@ -23,30 +25,52 @@ import (
 type service struct {
 	hangUp sync.Map // by key: has the client of this request hang up
 
-	mu  sync.Mutex
-	ran map[string]error // by key: what Audit returned
-	n   atomic.Int64
+	n     atomic.Int64   // handlers that ran
+	later sync.WaitGroup // audits that outlive their handlers
+	mu    sync.Mutex
+	ran   map[string]error // by key: what Audit returned
 }
 
 const keyHeader = "Key"
 
+// cookies are the sessions of all: each request is signed in under its key.
+var cookies = sessions.NewCookieStore([]byte("a key that only this test has .."))
+
+// audited is how a framework audits one request.
+type audited struct {
+	audit  func(tag string, fields core.Fields) error
+	detach func() context.Context
+}
+
 // handle audits for the client that its key names. A client that is to hang up has
-// done so before.
-func (s *service) handle(r *http.Request, audit func(tag string, fields core.Fields) error) (status int) {
+// done so before. One audit in four goes on when the handler is through and the
+// framework has used its context again, while its session is changed.
+func (s *service) handle(r *http.Request, a audited) (status int) {
 	key := r.Header.Get(keyHeader)
 	if hangUp, ok := s.hangUp.Load(key); ok {
 		hangUp.(context.CancelFunc)()
 		<-r.Context().Done()
 	}
-	err := audit("request", core.Fields{"key": key})
-	s.mu.Lock()
-	s.ran[key] = err
-	s.mu.Unlock()
-	s.n.Add(1)
+	fields := core.Fields{"key": key}
+	if s.n.Add(1)%4 == 0 {
+		ctx := a.detach()
+		s.later.Go(func() { s.done(key, core.Audit(ctx, "request", fields)) })
+		session, _ := cookies.Get(r, "session")
+		session.Values["username"] = "somebody else"
+		return http.StatusNoContent
+	}
+	err := a.audit("request", fields)
+	s.done(key, err)
 	if err != nil {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusNoContent
+}
+
+func (s *service) done(key string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ran[key] = err
 }
 
 var frameworks = []struct {
@@ -54,25 +78,33 @@ var frameworks = []struct {
 	handler func(*service, *core.Recorder) http.Handler
 }{
 	{"net-http", func(s *service, rec *core.Recorder) http.Handler {
-		user := nethttpaudit.User(func(r *http.Request) (string, error) { return r.Header.Get(keyHeader), nil })
-		return nethttpaudit.Middleware(rec, user)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(s.handle(r, func(tag string, fields core.Fields) error { return nethttpaudit.Audit(r, tag, fields) }))
+		return nethttpaudit.Middleware(rec, nethttpaudit.SessionUser(cookies, "session"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(s.handle(r, audited{
+				func(tag string, fields core.Fields) error { return nethttpaudit.Audit(r, tag, fields) },
+				func() context.Context { return nethttpaudit.Detach(r) },
+			}))
 		}))
 	}},
 	{"gin", func(s *service, rec *core.Recorder) http.Handler {
 		gin.SetMode(gin.ReleaseMode)
 		e := gin.New()
-		e.Use(ginaudit.Middleware(rec, ginaudit.User(func(c *gin.Context) (string, error) { return c.GetHeader(keyHeader), nil })))
+		e.Use(ginaudit.Middleware(rec, ginaudit.SessionUser(cookies, "session")))
 		e.GET("/", func(c *gin.Context) {
-			c.Status(s.handle(c.Request, func(tag string, fields core.Fields) error { return ginaudit.Audit(c, tag, fields) }))
+			c.Status(s.handle(c.Request, audited{
+				func(tag string, fields core.Fields) error { return ginaudit.Audit(c, tag, fields) },
+				func() context.Context { return ginaudit.Detach(c) },
+			}))
 		})
 		return e
 	}},
 	{"echo", func(s *service, rec *core.Recorder) http.Handler {
 		e := echo.New()
-		e.Use(echoaudit.Middleware(rec, echoaudit.User(func(c echo.Context) (string, error) { return c.Request().Header.Get(keyHeader), nil })))
+		e.Use(echoaudit.Middleware(rec, echoaudit.SessionUser(cookies, "session")))
 		e.GET("/", func(c echo.Context) error {
-			return c.NoContent(s.handle(c.Request(), func(tag string, fields core.Fields) error { return echoaudit.Audit(c, tag, fields) }))
+			return c.NoContent(s.handle(c.Request(), audited{
+				func(tag string, fields core.Fields) error { return echoaudit.Audit(c, tag, fields) },
+				func() context.Context { return echoaudit.Detach(c) },
+			}))
 		})
 		return e
 	}},
@@ -97,7 +129,12 @@ func (b browser) get(key string, hangsUp bool) bool {
 	if err != nil {
 		return false
 	}
+	session, err := securecookie.EncodeMulti("session", map[any]any{"username": key}, cookies.Codecs...)
+	if err != nil {
+		return false
+	}
 	req.Header.Set(keyHeader, key)
+	req.AddCookie(&http.Cookie{Name: "session", Value: session})
 	res, err := b.Do(req)
 	if err != nil {
 		return hangsUp && ctx.Err() != nil
@@ -153,6 +190,7 @@ func TestRequests(t *testing.T) {
 				}
 				// Also waits for handlers whose clients have gone.
 				server.Close()
+				s.later.Wait()
 				foreign(t, rec)
 				if err := rec.Close(t.Context()); err != nil {
 					t.Error(err)

@@ -17,7 +17,8 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// TestDamage cuts a spool's file and flips single bits in it: Open names what is
+// TestDamage cuts a spool's file, to every length of its last pages, and flips single
+// bits in it, of which -spool.long tries more: Open names what is
 // damaged, or everything is there as it was saved. It runs in another process,
 // because a mistake here ends the process.
 func TestDamage(t *testing.T) {
@@ -124,20 +125,11 @@ func damageChild(dir string) error {
 	}
 	d.image = image[:used]
 	d.try("cut to what is used", d.image, true)
-	// Without the flag a sample of each kind, spread over all pages.
-	cuts, table, values, bits := 1, 1, 3, 8
+	d.cut()
+	// Without the flag a sample of the bits, spread over all pages.
+	table, values, bits := 1, 3, 8
 	if !all {
-		cuts, table, values, bits = 151, 61, 499, 1
-	}
-	for n := used - 1; n >= 0; {
-		d.try(fmt.Sprintf("cut to %d of %d bytes", n, used), d.image[:n], false)
-		if used-n < 3*pageSize {
-			n -= cuts
-		} else if n%pageSize == 0 {
-			n -= 1 + pageSize/3
-		} else {
-			n -= n % pageSize
-		}
+		table, values, bits = 61, 499, 1
 	}
 	for page := range int(m.pages) {
 		at := page * pageSize
@@ -170,17 +162,56 @@ func damageChild(dir string) error {
 	return nil
 }
 
-// try opens one damaged file; sound says that nothing of value is missing.
-func (d *damage) try(what string, image []byte, sound bool) {
-	d.tried++
-	fmt.Println(what)
-	os.RemoveAll(d.dir)
-	path := filepath.Join(d.dir, fileName)
-	fail := func(format string, args ...any) { fmt.Printf("FAIL "+what+": "+format+"\n", args...) }
-	if err := errors.Join(os.MkdirAll(d.dir, 0o700), os.WriteFile(path, image, 0o600)); err != nil {
-		fail("%v", err)
+// cut cuts the file to every length of its last pages, and further off at the ends
+// of pages and within them.
+func (d *damage) cut() {
+	if err := d.write(d.image); err != nil {
+		fmt.Println("FAIL", err)
 		return
 	}
+	last := len(d.image) - 3*pageSize
+	for n := len(d.image) - 1; n >= 0; {
+		what := fmt.Sprintf("cut to %d of %d bytes", n, len(d.image))
+		if err := os.Truncate(d.path(), int64(n)); err != nil {
+			fmt.Println("FAIL", err)
+			return
+		}
+		if !d.look(what, d.image[:n], false) {
+			fmt.Println("FAIL", what, "went unnoticed")
+			return
+		}
+		switch {
+		case n > last:
+			n--
+		case n%pageSize == 0:
+			n -= 1 + pageSize/3
+		default:
+			n -= n % pageSize
+		}
+	}
+}
+
+func (d *damage) path() string { return filepath.Join(d.dir, fileName) }
+
+func (d *damage) write(image []byte) error {
+	os.RemoveAll(d.dir)
+	return errors.Join(os.MkdirAll(d.dir, 0o700), os.WriteFile(d.path(), image, 0o600))
+}
+
+// try opens one damaged file; sound says that nothing of value is missing.
+func (d *damage) try(what string, image []byte, sound bool) {
+	if err := d.write(image); err != nil {
+		fmt.Println("FAIL", what, err)
+		return
+	}
+	d.look(what, image, sound)
+}
+
+// look opens the file, which holds image, and reports whether that was refused.
+func (d *damage) look(what string, image []byte, sound bool) (noticed bool) {
+	d.tried++
+	fmt.Println(what)
+	fail := func(format string, args ...any) { fmt.Printf("FAIL "+what+": "+format+"\n", args...) }
 	quiet := slog.New(slog.DiscardHandler)
 	s, err := open(d.dir, &memory{down: true}, Config{Logger: quiet}, quick())
 	if err != nil {
@@ -188,13 +219,13 @@ func (d *damage) try(what string, image []byte, sound bool) {
 		if !errors.Is(err, ErrDamaged) || sound || !strings.Contains(err.Error(), "Salvage") {
 			fail("Open: %v", err)
 		}
-		if now, _ := os.ReadFile(path); !bytes.Equal(now, image) {
+		if now, _ := os.ReadFile(d.path()); !bytes.Equal(now, image) {
 			fail("Open changed the damaged file")
 		}
 		if d.tried%20 == 0 {
 			d.salvage(len(image) == len(d.image), fail)
 		}
-		return
+		return true
 	}
 	defer s.Close(context.Background())
 	if err := d.compare(s, len(d.want)); err != nil {
@@ -207,10 +238,11 @@ func (d *damage) try(what string, image []byte, sound bool) {
 			fail("Save: %v", err)
 		}
 		s.Close(context.Background())
-		if _, err := check(path); err != nil {
+		if _, err := check(d.path()); err != nil {
 			fail("after a Save: %v", err)
 		}
 	}
+	return false
 }
 
 // compare reads everything: nothing may differ, and at least least be there.

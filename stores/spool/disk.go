@@ -61,7 +61,7 @@ func (d *disk) close() error { return errors.Join(d.file.Close(), d.db.Close()) 
 // keepSmall gives back the memory of the mapping from time to time: dropping a
 // segment touches each of its pages. It is for whoever may write.
 func (d *disk) keepSmall(dropped int64) {
-	const enough = 16 << 20
+	const enough = 4 << 20
 	if d.dropped += dropped; d.dropped >= enough {
 		d.dropped = 0
 		dropResident(d.db.Info().Data, d.size()&^(pageSize-1))

@@ -206,7 +206,7 @@ var million = flag.Int("spool.million", 0, "how many events TestDrainInBoundedMe
 // looks at how much of it was ever resident.
 func TestDrainInBoundedMemory(t *testing.T) {
 	if *million == 0 {
-		t.Skip("a minute and more: run with -spool.million=1000000")
+		t.Skip("a large file: run with -spool.million 1000000")
 	}
 	dir := t.TempDir()
 	for _, step := range []string{"fill", "drain"} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -109,17 +110,42 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-// FuzzPages walks pages that are anything at all.
+// pagesOf makes a file of so many pages: two that nobody reads here, and others that
+// begin with equal parts of heads, each under its own id unless its part changes it.
+func pagesOf(heads []byte, pages uint8) []byte {
+	file := make([]byte, int(pages)*pageSize)
+	if pages <= 2 {
+		return file
+	}
+	part := min(len(heads)/int(pages-2), pageSize)
+	for id := 2; id < int(pages); id++ {
+		page := file[id*pageSize:]
+		copy(page, heads[(id-2)*part:][:part])
+		native.PutUint64(page, native.Uint64(page)^uint64(id))
+	}
+	return file
+}
+
+// FuzzPages walks pages that are anything at all: it ends, and what it visits without
+// an error is in order.
 func FuzzPages(f *testing.F) {
-	leaf := make([]byte, 3*pageSize)
-	native.PutUint64(leaf[2*pageSize:], 2)
-	native.PutUint16(leaf[2*pageSize+8:], leafPage)
-	f.Add(bytes.Clone(leaf))
-	native.PutUint16(leaf[2*pageSize+10:], 3)
-	f.Add(bytes.Clone(leaf))
-	native.PutUint16(leaf[2*pageSize+8:], branchPage)
-	f.Add(leaf)
-	f.Fuzz(func(t *testing.T, file []byte) {
+	page := func(flags, count uint16, rest ...uint32) []byte {
+		p := make([]byte, headerSize, 64)
+		native.PutUint16(p[8:], flags)
+		native.PutUint16(p[10:], count)
+		for _, n := range rest {
+			p = native.AppendUint32(p, n)
+		}
+		return append(p, make([]byte, 64-len(p))...)
+	}
+	leaf := page(leafPage, 2, 0, 32, 4, 0, 0, 20, 4, 0, 1, 2)
+	f.Add(page(leafPage, 0), uint8(3))
+	f.Add(leaf, uint8(3))
+	f.Add(bytes.Join([][]byte{page(branchPage, 2, 32, 4, 3, 0, 20, 4, 4, 0, 1, 3), leaf, page(leafPage, 1, bucketElement, 16, 4, 16, 3)}, nil), uint8(5))
+	f.Add(page(branchPage, 1, 16, 4, 2, 0), uint8(3)) // leads to itself
+	f.Add(page(leafPage, 3), uint8(4))
+	f.Fuzz(func(t *testing.T, heads []byte, pages uint8) {
+		file := pagesOf(heads, pages%16)
 		used := map[uint64]bool{}
 		p := pager{file: bytes.NewReader(file), pages: uint64(len(file) / pageSize), claim: func(id, n uint64) error {
 			for i := range n {
@@ -130,14 +156,18 @@ func FuzzPages(f *testing.F) {
 			}
 			return nil
 		}}
-		visit := func(flags uint32, key, value []byte) error {
+		var keys [][]byte
+		err := p.walk(2, nil, func(flags uint32, key, value []byte) error {
+			keys = append(keys, bytes.Clone(key))
 			if flags == bucketElement {
 				return p.bucket(value, nil, func(uint32, []byte, []byte) error { return nil })
 			}
 			parseRecord(key, value)
 			return nil
+		})
+		if err == nil && !slices.IsSortedFunc(keys, bytes.Compare) {
+			t.Errorf("the keys come as %x", keys)
 		}
-		p.walk(2, nil, visit)
 		eachElement(file, func(_ int, key, value []byte) { parseRecord(key, value) })
 	})
 }

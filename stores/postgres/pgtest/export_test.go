@@ -1,4 +1,8 @@
 package pgtest
 
-// HideInstallations leaves only PATH to find a server in.
-func HideInstallations() { installedIn = "/nowhere" }
+import "github.com/auditing-go/auditing/stores/postgres/pgserver"
+
+// HideInstallations leaves no server to start.
+func HideInstallations() {
+	startServer = func(...string) (*pgserver.Server, error) { return nil, pgserver.ErrNotInstalled }
+}

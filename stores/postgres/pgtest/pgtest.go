@@ -1,9 +1,8 @@
 // Package pgtest gives tests a PostgreSQL server.
 //
 // [DSN] hands out fresh, empty databases on a shared server: the one that the
-// environment variable AUDITING_POSTGRES_DSN names, else one that is started from
-// a local installation, found in PATH or under /usr/lib/postgresql, and stopped
-// by [Main]. Where there is neither the test is skipped, with CI=true it fails.
+// environment variable AUDITING_POSTGRES_DSN names, else one that package pgserver
+// starts from a local installation and [Main] stops. Where there is neither the test is skipped, with CI=true it fails.
 //
 // [Start] gives a test a server of its own, to stop, kill and restart. No server
 // and no folder outlives the test process, however it ends.
@@ -22,6 +21,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/auditing-go/auditing/stores/postgres/pgserver"
 )
 
 // Env names the environment variable with the DSN of a server whose user may
@@ -29,16 +30,14 @@ import (
 // sslmode=disable" or as a postgres:// URL.
 const Env = "AUDITING_POSTGRES_DSN"
 
-var errNoServer = errors.New("no PostgreSQL server: install one (apt-get install postgresql) or set " + Env + " to the DSN of one")
-
-// installedIn is where Debian's packages put a server of each version.
-var installedIn = "/usr/lib/postgresql/*/bin"
+// startServer is what tests of this package replace.
+var startServer = pgserver.Start
 
 // shared is the server that the tests of one process have together.
 var shared struct {
 	sync.Mutex
 	ready  bool // Main runs, so that somebody stops it
-	server *Server
+	server *pgserver.Server
 	err    error
 }
 
@@ -50,7 +49,7 @@ func Main(m *testing.M) {
 	shared.ready = true
 	code := m.Run()
 	if shared.server != nil {
-		if err := shared.server.remove(); err != nil {
+		if err := shared.server.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, "pgtest:", err)
 			code = max(code, 1)
 		}
@@ -84,10 +83,10 @@ func serverDSN(tb testing.TB) string {
 		tb.Fatal("pgtest: add func TestMain(m *testing.M) { pgtest.Main(m) } to this package's tests: it stops the server")
 	}
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = newServer(nil)
+		shared.server, shared.err = startServer()
 	}
 	if shared.err != nil {
-		unavailable(tb, shared.err)
+		unavailable(tb, fmt.Errorf("%w, or set %s to the DSN of a running one", shared.err, Env))
 	}
 	return shared.server.DSN()
 }
@@ -95,7 +94,7 @@ func serverDSN(tb testing.TB) string {
 // unavailable ends a test that has no server.
 func unavailable(tb testing.TB, err error) {
 	tb.Helper()
-	if errors.Is(err, errNoServer) && os.Getenv("CI") != "true" {
+	if errors.Is(err, pgserver.ErrNotInstalled) && os.Getenv("CI") != "true" {
 		tb.Skip("pgtest: ", err)
 	}
 	tb.Fatal("pgtest: ", err)
@@ -136,28 +135,37 @@ func withDatabase(dsn, name string) (string, error) {
 }
 
 // Shutdown is a way to stop a server.
-type Shutdown int
+type Shutdown = pgserver.Shutdown
 
+// The ways to stop a server.
 const (
-	// Fast ends the sessions, rolls back what they had open and stops in order.
-	Fast Shutdown = iota
-	// Immediate lets everything fall, so that the next start recovers.
-	Immediate
-	// Kill is SIGKILL for every process of the server.
-	Kill
+	Fast      = pgserver.Fast
+	Immediate = pgserver.Immediate
+	Kill      = pgserver.Kill
 )
 
-// String is the mode's name.
-func (s Shutdown) String() string {
-	switch s {
-	case Fast:
-		return "fast"
-	case Immediate:
-		return "immediate"
-	case Kill:
-		return "kill"
+// Server is a server whose test fails with it.
+type Server struct {
+	*pgserver.Server
+	tb testing.TB
+}
+
+// Stop stops the server and returns when it has ended. One that is stopped
+// already stays so.
+func (s *Server) Stop(how Shutdown) {
+	s.tb.Helper()
+	if err := s.Server.Stop(how); err != nil {
+		s.tb.Fatal("pgtest: ", err)
 	}
-	return fmt.Sprintf("Shutdown(%d)", int(s))
+}
+
+// Restart starts the server again on its port, after a fast shutdown when it
+// runs, and returns when it takes connections.
+func (s *Server) Restart() {
+	s.tb.Helper()
+	if err := s.Server.Restart(); err != nil {
+		s.tb.Fatal("pgtest: ", err)
+	}
 }
 
 // Start starts a server of the test's own from the local installation, with
@@ -165,15 +173,14 @@ func (s Shutdown) String() string {
 // test is skipped, with CI=true it fails, where there is no installation.
 func Start(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
-	s, err := newServer(settings)
+	s, err := startServer(settings...)
 	if err != nil {
 		unavailable(tb, err)
 	}
-	s.tb = tb
 	tb.Cleanup(func() {
-		if err := s.remove(); err != nil {
+		if err := s.Close(); err != nil {
 			tb.Error("pgtest: ", err)
 		}
 	})
-	return s
+	return &Server{s, tb}
 }
