@@ -106,7 +106,8 @@ type Config struct {
 // Client sends one request to one of the cluster's nodes; the request's URL has only
 // path and query. It has to be safe for concurrent use. *elasticsearch.Client of
 // go-elasticsearch 7 to 9, *elastictransport.Client and *opensearch.Client of
-// opensearch-go have this method.
+// opensearch-go have this method. Those of go-elasticsearch talk to no OpenSearch, and
+// New then fails; the other two talk to either server.
 type Client interface {
 	Perform(*http.Request) (*http.Response, error)
 }
