@@ -46,6 +46,9 @@ func TestPassingFaults(t *testing.T) {
 		"403 of a block": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
 			return refuse(w, http.StatusForbidden, `{"error":{"type":"cluster_block_exception","reason":"read-only"},"status":403}`)
 		},
+		"408": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusRequestTimeout, `<html>Request Timeout</html>`)
+		},
 		"502 of a proxy": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
 			return refuse(w, http.StatusBadGateway, `<html>Bad Gateway</html>`)
 		},
