@@ -163,7 +163,8 @@ var (
 //
 //	api_key       an API key, as Elasticsearch gives it out encoded
 //	ca_file       a file with the certificates, in PEM, of who signed the servers'
-//	fingerprint   the SHA-256 of the server's certificate or of its authority's, in hex
+//	fingerprint   the SHA-256 of the server's certificate or of its authority's, in hex;
+//	              HTTPS_PROXY, which is honoured else, is then not
 //	gzip          true compresses what is written
 //	template      false installs no index template
 //	data_stream   true makes the index a data stream
