@@ -45,11 +45,11 @@ func appendValue(dst []byte, v any, depth int) []byte {
 	case float64:
 		return appendFloat(dst, x)
 	case string:
-		return appendString(dst, x)
+		return AppendJSONString(dst, x)
 	case time.Time:
 		if x = x.UTC(); storable(x) {
 			dst = append(dst, `{"`+timeMark+`":`...)
-			return append(appendTime(dst, x), '}')
+			return append(AppendJSONTime(dst, x), '}')
 		}
 	case []byte:
 		if x == nil {
@@ -117,7 +117,7 @@ func appendObject(dst []byte, m map[string]any, depth int) []byte {
 // appendKey doubles a leading "$", so that no caller's key is taken for a mark.
 func appendKey(dst []byte, key string) []byte {
 	start := len(dst)
-	dst = appendString(dst, key)
+	dst = AppendJSONString(dst, key)
 	if len(key) > 0 && key[0] == '$' {
 		dst = slices.Insert(dst, start+1, '$')
 	}
@@ -145,47 +145,43 @@ func appendFloat(dst []byte, f float64) []byte {
 	return dst
 }
 
-// appendTime writes t, which is in UTC and storable, as RFC 3339 with microseconds.
-func appendTime(dst []byte, t time.Time) []byte {
+// AppendJSONTime appends t to dst as a JSON string: RFC 3339 in UTC, with all six digits
+// of its microseconds. Years outside 1 to 9999 become the nearest of them.
+func AppendJSONTime(dst []byte, t time.Time) []byte {
+	if t = t.UTC(); !storable(t) {
+		t = eventTime(t)
+	}
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
-	dst = append(dst, '"')
-	dst = appendDigits(dst, year, 4)
-	dst = append(dst, '-')
-	dst = appendDigits(dst, int(month), 2)
-	dst = append(dst, '-')
-	dst = appendDigits(dst, day, 2)
-	dst = append(dst, 'T')
-	dst = appendDigits(dst, hour, 2)
-	dst = append(dst, ':')
-	dst = appendDigits(dst, minute, 2)
-	dst = append(dst, ':')
-	dst = appendDigits(dst, second, 2)
-	dst = append(dst, '.')
-	dst = appendDigits(dst, t.Nanosecond()/1000, 6)
-	return append(dst, `Z"`...)
-}
-
-func appendDigits(dst []byte, n, width int) []byte {
-	start := len(dst)
-	for range width {
-		dst = append(dst, '0')
-	}
-	for i := start + width - 1; n > 0; i-- {
-		dst[i] = byte('0' + n%10)
-		n /= 10
-	}
+	n := len(dst)
+	dst = append(dst, `"0000-00-00T00:00:00.000000Z"`...)
+	digits(dst[n+1:n+5], year)
+	digits(dst[n+6:n+8], int(month))
+	digits(dst[n+9:n+11], day)
+	digits(dst[n+12:n+14], hour)
+	digits(dst[n+15:n+17], minute)
+	digits(dst[n+18:n+20], second)
+	digits(dst[n+21:n+27], t.Nanosecond()/1000)
 	return dst
 }
 
-// appendString writes s, with U+FFFD for NUL and for what is not UTF-8.
-func appendString(dst []byte, s string) []byte {
+// digits fills dst with n in decimal.
+func digits(dst []byte, n int) {
+	for i := len(dst) - 1; i >= 0; i-- {
+		dst[i] = byte('0' + n%10)
+		n /= 10
+	}
+}
+
+// AppendJSONString appends s to dst as a JSON string on one line, as [AppendJSON] does but
+// without making an interface of it: U+FFFD stands for NUL and for what is not UTF-8.
+func AppendJSONString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	done := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}
@@ -211,8 +207,7 @@ func appendString(dst []byte, s string) []byte {
 			if c == 0 || c >= utf8.RuneSelf {
 				dst = append(dst, "\uFFFD"...)
 			} else {
-				dst = append(dst, `\u00`...)
-				dst = append(dst, hex[c>>4], hex[c&15])
+				dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 			}
 		}
 		i += width
@@ -221,3 +216,11 @@ func appendString(dst []byte, s string) []byte {
 	dst = append(dst, s[done:]...)
 	return append(dst, '"')
 }
+
+// plain are the bytes that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()

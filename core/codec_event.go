@@ -1,7 +1,6 @@
 package core
 
 import (
-	"encoding/hex"
 	"errors"
 	"time"
 
@@ -14,40 +13,27 @@ import (
 // written as by [AppendJSON]. e should be normalised.
 func AppendEventJSON(dst []byte, e Event) []byte {
 	dst = append(dst, `{"id":"`...)
-	dst = appendID(dst, e.ID)
+	id, _ := e.ID.MarshalText() // it cannot fail
+	dst = append(dst, id...)
 	dst = append(dst, `","tag":`...)
-	dst = appendString(dst, e.Tag)
+	dst = AppendJSONString(dst, e.Tag)
 	dst = append(dst, `,"username":`...)
-	dst = appendString(dst, e.User)
+	dst = AppendJSONString(dst, e.User)
 	dst = append(dst, `,"datetime":`...)
-	if e.Time = e.Time.UTC(); !storable(e.Time) {
-		e.Time = eventTime(e.Time)
-	}
-	dst = appendTime(dst, e.Time)
+	dst = AppendJSONTime(dst, e.Time)
 	if r := e.Request; r != nil {
 		dst = append(dst, `,"path":`...)
-		dst = appendString(dst, r.Path)
+		dst = AppendJSONString(dst, r.Path)
 		dst = append(dst, `,"host":`...)
-		dst = appendString(dst, r.Host)
+		dst = AppendJSONString(dst, r.Host)
 		dst = append(dst, `,"ip":`...)
-		dst = appendString(dst, r.IP)
+		dst = AppendJSONString(dst, r.IP)
 		dst = append(dst, `,"request":`...)
 		dst = AppendRequestJSON(dst, r)
 	}
 	dst = append(dst, `,"fields":`...)
 	dst = appendObject(dst, e.Fields, 1)
 	return append(dst, '}')
-}
-
-func appendID(dst []byte, id uuid.UUID) []byte {
-	for i, end := range [...]int{4, 6, 8, 10, 16} {
-		if i > 0 {
-			dst = append(dst, '-')
-		}
-		start := [...]int{0, 4, 6, 8, 10}[i]
-		dst = hex.AppendEncode(dst, id[start:end])
-	}
-	return dst
 }
 
 // detail is a fact of a request that has no column of its own.
@@ -86,7 +72,7 @@ func AppendRequestJSON(dst []byte, r *Request) []byte {
 		dst = append(dst, '"')
 		dst = append(dst, d.key...)
 		dst = append(dst, `":`...)
-		dst = appendString(dst, *d.value)
+		dst = AppendJSONString(dst, *d.value)
 	}
 	return append(dst, '}')
 }

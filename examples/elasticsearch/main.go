@@ -35,8 +35,8 @@ func main() { shop.Main(run) }
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
-	here := []string{"-store", "elasticsearch", "-dsn", "http://127.0.0.1:9200/audits"}
-	opts, err := shop.ParseOptions("elasticsearch", append(here, args...), stdout) // of a flag given twice the last counts
+	here := shop.Options{Store: "elasticsearch", DSN: "http://127.0.0.1:9200/audits"}
+	opts, err := here.Parse("elasticsearch", args, stdout)
 	if err != nil {
 		return err
 	}

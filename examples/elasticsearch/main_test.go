@@ -1,19 +1,19 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/examples/internal/shop"
 	"github.com/auditing-go/auditing/examples/internal/shop/shoptest"
-	"github.com/auditing-go/auditing/stores"
 	"github.com/auditing-go/auditing/stores/esstore/estest"
 )
 
@@ -21,30 +21,48 @@ func TestMain(m *testing.M) { estest.Main(m) }
 
 func TestRefund(t *testing.T) { shoptest.Refund(t, newHandler) }
 
+// start runs the command until the test ends and returns the address of its page.
+func start(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, stdout := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, args, stdout)
+		stdout.Close()
+		ended <- err
+	}()
+	t.Cleanup(func() {
+		cancel()
+		go io.Copy(io.Discard, out)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if at := regexp.MustCompile(`http://\S+`).FindString(lines.Text()); at != "" {
+			return at
+		}
+	}
+	t.Fatal("the command names no address")
+	return ""
+}
+
 // TestRefundInTheCluster does what the command's comment says.
 func TestRefundInTheCluster(t *testing.T) {
 	estest.Each(t, func(t *testing.T, server string) {
 		index := estest.Index(t, server)
-		store, err := stores.Open(t.Context(), "elasticsearch", server+"/"+index)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rec, err := core.New(store, core.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer rec.Close(t.Context())
-		page := httptest.NewServer(newHandler(rec, shop.NewSessions()))
-		defer page.Close()
+		page := start(t, "-addr", "127.0.0.1:0", "-dsn", server+"/"+index)
 		jar, err := cookiejar.New(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		browser := page.Client()
-		browser.Jar = jar
+		browser := &http.Client{Jar: jar, Transport: &http.Transport{}}
+		defer browser.CloseIdleConnections()
 		post := func(path string, form url.Values) {
 			t.Helper()
-			resp, err := browser.PostForm(page.URL+path, form)
+			resp, err := browser.PostForm(page+path, form)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ import (
 	"github.com/auditing-go/auditing/stores/esstore/estest"
 )
 
-// TestCluster takes a minute or two for each kind: AUDITING_ELASTIC_CLUSTER asks for it.
+// TestCluster takes about a minute for each kind: AUDITING_ELASTIC_CLUSTER asks for it.
 //
 // 64 callers audit on three nodes, first while the elected master is killed, then
 // while another node stands still. No audit fails, and every one is there once.

@@ -106,7 +106,8 @@ type Config struct {
 // Client sends one request to one of the cluster's nodes; the request's URL has only
 // path and query. It has to be safe for concurrent use. *elasticsearch.Client of
 // go-elasticsearch 7 to 9, *elastictransport.Client and *opensearch.Client of
-// opensearch-go have this method.
+// opensearch-go have this method. Those of go-elasticsearch talk to no OpenSearch, and
+// New then fails; the other two talk to either server.
 type Client interface {
 	Perform(*http.Request) (*http.Response, error)
 }
@@ -162,7 +163,8 @@ var (
 //
 //	api_key       an API key, as Elasticsearch gives it out encoded
 //	ca_file       a file with the certificates, in PEM, of who signed the servers'
-//	fingerprint   the SHA-256 of the server's certificate or of its authority's, in hex
+//	fingerprint   the SHA-256 of the server's certificate or of its authority's, in hex;
+//	              HTTPS_PROXY, which is honoured else, is then not
 //	gzip          true compresses what is written
 //	template      false installs no index template
 //	data_stream   true makes the index a data stream

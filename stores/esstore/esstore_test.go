@@ -178,6 +178,29 @@ func TestMonthly(t *testing.T) {
 	})
 }
 
+// TestRoute: an event is never lost to a name that the template does not cover.
+func TestRoute(t *testing.T) {
+	estest.Each(t, func(t *testing.T, url string) {
+		index := estest.Index(t, url)
+		names := []string{index + "-eu", index, "others", index + "-Upper", index + "-*", index + "-dead-letter", ""}
+		s := openOn(t, url, index, esstore.Config{Route: func(e core.Event) string {
+			return names[e.Fields["order"].(int64)]
+		}})
+		events := sample(len(names))
+		for range 2 {
+			if err := s.Save(t.Context(), events); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantAll(t, s, events)
+		for name, want := range map[string]int{index + "-eu": 1, index: len(names) - 1, index + "-dead-letter": 0} {
+			if got := count(t, url, name, "*"); got != want {
+				t.Errorf("%s has %d events, want %d", name, got, want)
+			}
+		}
+	})
+}
+
 func TestAliasWithAWriteIndex(t *testing.T) {
 	estest.Each(t, func(t *testing.T, url string) {
 		index := estest.Index(t, url)
@@ -256,6 +279,26 @@ func TestOpenAtOnceAndWithOtherNeeds(t *testing.T) {
 		_, body := estest.Do(t, http.MethodGet, url+"/_index_template/auditing-"+index, "")
 		if !strings.Contains(body, `"`+index+`-*"`) || !strings.Contains(body, `"version":1`) {
 			t.Errorf("the template is %s; want it to cover the months, and its version", body)
+		}
+	})
+}
+
+// TestTemplateOfAnother: what a newer program or a person has installed stays.
+func TestTemplateOfAnother(t *testing.T) {
+	estest.Each(t, func(t *testing.T, url string) {
+		index := estest.Index(t, url)
+		path := url + "/_index_template/auditing-" + index
+		theirs := fmt.Sprintf(`{"index_patterns":[%q],"priority":600,"version":99,"template":{"settings":{"index.number_of_replicas":0}}}`, index)
+		if status, body := estest.Do(t, http.MethodPut, path, theirs); status != http.StatusOK {
+			t.Fatal(body)
+		}
+		_, before := estest.Do(t, http.MethodGet, path, "")
+		s := openOn(t, url, index, esstore.Config{})
+		if _, after := estest.Do(t, http.MethodGet, path, ""); after != before {
+			t.Errorf("the template is now %s; want it to stay %s", after, before)
+		}
+		if err := s.Save(t.Context(), sample(3)); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -50,7 +50,7 @@ func (l *labels) object(m map[string]any, depth int) {
 			l.dst = append(l.dst, ',')
 		}
 		first = false
-		l.dst = appendText(l.dst, name)
+		l.dst = core.AppendJSONString(l.dst, name)
 		l.dst = append(l.dst, ':')
 		l.value(v, depth)
 	}
@@ -107,10 +107,9 @@ func appendLabel(dst []byte, v any) []byte {
 	case float64:
 		return appendFloatLabel(dst, x)
 	case string:
-		return appendText(dst, cutLabel(x))
+		return core.AppendJSONString(dst, cutLabel(x))
 	case time.Time:
-		dst = append(dst, '"')
-		return append(appendTime(dst, x), '"')
+		return core.AppendJSONTime(dst, x)
 	case []byte:
 		dst = append(dst, '"')
 		return append(base64.StdEncoding.AppendEncode(dst, x[:min(len(x), maxLabelBytes/4*3)]), '"')

@@ -20,6 +20,8 @@ type proxy struct {
 	answer func(w http.ResponseWriter, r *http.Request, body []byte, pass func() *httptest.ResponseRecorder) bool
 	// check, when set, may refuse any request.
 	check func(w http.ResponseWriter, r *http.Request) bool
+	// hidden, when set, is a header that is taken from every answer.
+	hidden string
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -30,11 +32,15 @@ func newProxy(t *testing.T, target string) *proxy {
 	}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
+	p := &proxy{}
 	forward := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		Transport: transport,
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del(p.hidden)
+			return nil
+		},
 	}
-	p := &proxy{}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.check != nil && !p.check(w, r) {
 			return

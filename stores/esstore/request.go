@@ -63,8 +63,11 @@ func (s *Store) do(ctx context.Context, r request) (a answer, reusable bool, err
 		req.Body, _ = sent.reader()
 	}
 	resp, err := s.client.Perform(req)
-	if err == nil {
+	switch {
+	case err == nil:
 		a, err = readAnswer(resp, r.limit)
+	case resp != nil && resp.Body != nil: // opensearch-go may return both
+		resp.Body.Close()
 	}
 	return a, sent == nil || sent.open.Load() == 0, plainError(err)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -107,7 +106,7 @@ func (b *batch) run(ctx context.Context) {
 		}
 		b.pause.extend(b.delay)
 		tries++
-		if err := sleep(ctx, backoff(tries)); err != nil {
+		if err := sleep(ctx, core.Backoff(tries, minBackoff, maxBackoff)); err != nil {
 			b.giveUp(pending, err)
 			return
 		}
@@ -283,19 +282,11 @@ func (b *batch) result() error {
 	return &core.BatchError{Failures: failures}
 }
 
+// The pauses between attempts, see [core.Backoff].
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
 )
-
-// backoff is how long to wait after the nth failure in a row, from 1.
-func backoff(n int) time.Duration {
-	d := maxBackoff
-	if n < 6 {
-		d = min(minBackoff<<(n-1), maxBackoff)
-	}
-	return d/2 + rand.N(d/2)
-}
 
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -210,6 +210,32 @@ func TestGzip(t *testing.T) {
 	})
 }
 
+// TestPlainRequests: a proxy may know only the plain media types, and may hide which
+// server stands behind it.
+func TestPlainRequests(t *testing.T) {
+	estest.Each(t, func(t *testing.T, url string) {
+		p := newProxy(t, url)
+		p.hidden = "X-Elastic-Product"
+		p.check = func(w http.ResponseWriter, r *http.Request) bool {
+			switch r.Header.Get("Content-Type") {
+			case "", "application/json", "application/x-ndjson":
+				return r.Header.Get("Accept") == "application/json" || !refuse(w, http.StatusNotAcceptable, `{}`)
+			}
+			return !refuse(w, http.StatusUnsupportedMediaType, `{}`)
+		}
+		index := estest.Index(t, url)
+		s := openOn(t, p.URL, index, esstore.Config{})
+		events := sample(3)
+		if err := s.Save(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
+		wantAll(t, s, events)
+		if got := count(t, url, index, "labels.order:1"); got != 1 {
+			t.Errorf("%d documents are found by a label, want 1: the template is not the server's", got)
+		}
+	})
+}
+
 // likeOfficial does what the transports of the official clients do with a request: it
 // fills in the address, reads the body into memory and never closes the original.
 type likeOfficial struct{ base *neturl.URL }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/auditing-go/auditing/core"
 )
 
 // templateVersion is stated in the templates, so that an older program does not
@@ -220,7 +222,7 @@ func (s *Store) ask(ctx context.Context, r request) (a answer, err error) {
 		if err != nil && tries >= askTries {
 			return a, err
 		}
-		if sleep(ctx, max(backoff(tries), min(a.retryAfter(), s.cfg.RetryFor))) != nil {
+		if sleep(ctx, max(core.Backoff(tries, minBackoff, maxBackoff), min(a.retryAfter(), s.cfg.RetryFor))) != nil {
 			return a, err
 		}
 	}

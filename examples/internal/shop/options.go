@@ -6,6 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/auditing-go/auditing/stores"
 )
 
 // Options are what the flags of an example say.
@@ -16,16 +19,24 @@ type Options struct {
 	Store, DSN string
 }
 
-// ParseOptions reads the flags of the named program, and says on stdout where the
-// audits go.
+// ParseOptions reads the flags of the named program, which keeps its audits in SQLite
+// unless they say otherwise, and says on stdout where the audits go.
 func ParseOptions(program string, args []string, stdout io.Writer) (Options, error) {
-	var o Options
+	return Options{Store: "sqlite"}.Parse(program, args, stdout)
+}
+
+// Parse is ParseOptions with o's Store and DSN where the flags name none.
+func (o Options) Parse(program string, args []string, stdout io.Writer) (Options, error) {
 	flags := flag.NewFlagSet(program, flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	flags.StringVar(&o.Addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
-	flags.StringVar(&o.Store, "store", "sqlite", "`driver` of the store: sqlite, postgres_auto, postgres or console")
-	flags.StringVar(&o.DSN, "dsn", "", "where the store keeps the audits, such as audits.db or\n"+
-		`"host=127.0.0.1 user=postgres dbname=mydb"; without it sqlite takes a file in your cache folder`)
+	flags.StringVar(&o.Store, "store", o.Store, "`driver` of the store: "+strings.Join(stores.Drivers(), ", "))
+	where := "where the store keeps the audits"
+	if o.DSN == "" {
+		where += ", such as audits.db or\n" +
+			`"host=127.0.0.1 user=postgres dbname=mydb"; without it sqlite takes a file in your cache folder`
+	}
+	flags.StringVar(&o.DSN, "dsn", o.DSN, where)
 	if err := flags.Parse(args); err != nil {
 		return Options{}, err
 	}
