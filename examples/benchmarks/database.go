@@ -31,21 +31,34 @@ type database struct {
 	rec  *core.Recorder
 }
 
-// postgres starts a server, unless one is named and no environment is asked for, and
-// makes a database on it.
-func (l *lab) postgres(ctx context.Context, environment ...string) (*database, error) {
-	admin := os.Getenv("AUDITING_POSTGRES_DSN")
-	if admin == "" || len(environment) > 0 {
-		dir := filepath.Join(l.dir, "postgres")
-		var err error
-		if admin, err = script(ctx, environment, "postgres", "start", dir); err != nil {
-			return nil, missing(err.Error())
-		}
-		l.atEnd(func() error {
-			_, err := script(context.WithoutCancel(ctx), nil, "postgres", "stop", dir)
-			return err
-		})
+// server starts a server, unless one is named and no environment is asked for, and
+// returns its DSN.
+func (l *lab) server(ctx context.Context, environment ...string) (dsn string, err error) {
+	if dsn = os.Getenv("AUDITING_POSTGRES_DSN"); dsn != "" && len(environment) == 0 {
+		return dsn, nil
 	}
+	dir := filepath.Join(l.dir, "postgres")
+	if dsn, err = script(ctx, environment, "postgres", "start", dir); err != nil {
+		return "", missing(err.Error())
+	}
+	l.atEnd(func() error {
+		_, err := script(context.WithoutCancel(ctx), nil, "postgres", "stop", dir)
+		return err
+	})
+	return dsn, nil
+}
+
+// postgres makes a database on a server of its own.
+func (l *lab) postgres(ctx context.Context, environment ...string) (*database, error) {
+	admin, err := l.server(ctx, environment...)
+	if err != nil {
+		return nil, err
+	}
+	return l.database(ctx, admin)
+}
+
+// database makes a database, and in it the table of the audits.
+func (l *lab) database(ctx context.Context, admin string) (*database, error) {
 	cfg, err := pgxpool.ParseConfig(admin)
 	if err != nil {
 		return nil, err

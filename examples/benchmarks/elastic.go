@@ -112,7 +112,8 @@ func (l *lab) elastic(ctx context.Context) (*elastic, error) {
 	if err := peers.Close(ctx); err != nil {
 		return nil, err
 	}
-	if e.client, err = elasticsearch.NewClient(elasticsearch.Config{Addresses: []string{url}}); err != nil {
+	// The server that .ci/elastic starts does not answer what the client would ask first.
+	if e.client, err = elasticsearch.NewClient(elasticsearch.Config{Addresses: []string{url}, UseResponseCheckOnly: true}); err != nil {
 		return nil, err
 	}
 	if e.shared, err = e.indexer(10 * time.Millisecond); err != nil {
@@ -215,6 +216,13 @@ func (e *elastic) index(ctx context.Context, bodies [][]byte) error {
 	if err != nil {
 		return err
 	}
+	failed := make(chan error, 1)
+	onFailure := func(_ context.Context, _ esutil.BulkIndexerItem, r esutil.BulkIndexerResponseItem, err error) {
+		select {
+		case failed <- notStored(err, r):
+		default: // one is enough
+		}
+	}
 	for _, body := range bodies {
 		for len(body) > 0 && err == nil {
 			var action struct {
@@ -226,15 +234,27 @@ func (e *elastic) index(ctx context.Context, bodies [][]byte) error {
 			doc, next, _ := bytes.Cut(rest, []byte("\n"))
 			body = next
 			if err = json.Unmarshal(first, &action); err == nil {
-				err = indexer.Add(ctx, esutil.BulkIndexerItem{Action: "create", DocumentID: action.Create.ID, Body: bytes.NewReader(doc)})
+				err = indexer.Add(ctx, esutil.BulkIndexerItem{Action: "create", DocumentID: action.Create.ID, Body: bytes.NewReader(doc), OnFailure: onFailure})
 			}
 		}
 	}
 	err = errors.Join(err, indexer.Close(ctx))
-	if failed := indexer.Stats().NumFailed; failed > 0 && err == nil {
-		err = fmt.Errorf("%d documents failed", failed)
+	if s := indexer.Stats(); s.NumFailed > 0 || s.NumFlushed != s.NumAdded {
+		err = errors.Join(err, fmt.Errorf("BulkIndexer: %+v", s))
 	}
-	return err
+	select {
+	case first := <-failed:
+		return errors.Join(err, first)
+	default:
+		return err
+	}
+}
+
+func notStored(err error, r esutil.BulkIndexerResponseItem) error {
+	if err == nil {
+		return fmt.Errorf("not stored: %d %s", r.Status, r.Error.Reason)
+	}
+	return fmt.Errorf("not stored: %w", err)
 }
 
 // addAndWait is a caller of a BulkIndexer that wants to know that its event is stored.
@@ -243,12 +263,15 @@ func (e *elastic) addAndWait(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
+	// Of a request that fails as a whole nobody is called back.
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	done := make(chan error, 1)
 	err = e.shared.Add(ctx, esutil.BulkIndexerItem{
 		Action: "create", DocumentID: id.String(), Body: bytes.NewReader(document(n, id)),
 		OnSuccess: func(context.Context, esutil.BulkIndexerItem, esutil.BulkIndexerResponseItem) { done <- nil },
 		OnFailure: func(_ context.Context, _ esutil.BulkIndexerItem, r esutil.BulkIndexerResponseItem, err error) {
-			done <- fmt.Errorf("not stored: %w %s", err, r.Error.Reason)
+			done <- notStored(err, r)
 		},
 	})
 	if err != nil {

@@ -21,7 +21,11 @@ const (
 )
 
 func growthCases(ctx context.Context, l *lab) ([]Case, error) {
-	db, err := l.postgres(ctx)
+	server, err := l.server(ctx)
+	if err != nil {
+		return nil, err
+	}
+	db, err := l.database(ctx, server)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +51,7 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 	reads = append(reads, db.newest("newest 50 by user across all tags, few", "", 0))
 
 	tags := l.choose(50, 1000, 1000)
-	many, err := l.postgres(ctx)
+	many, err := l.database(ctx, server)
 	if err != nil {
 		return nil, err
 	}
