@@ -59,6 +59,8 @@ type Want struct {
 	Beside  string  `json:",omitempty"`
 	AtLeast float64 `json:",omitempty"`
 	AtMost  float64 `json:",omitempty"`
+	// LimitedBy names a side that shows how far the ground allows to go.
+	LimitedBy string `json:",omitempty"`
 	// Reason says why it is missed, where it is.
 	Reason string `json:",omitempty"`
 }
@@ -126,6 +128,9 @@ func (c Case) result(samples [][]Sample) CaseResult {
 		if side.Missing == "" {
 			s.Seen = map[string]Spread{}
 			for _, figure := range c.Figures {
+				if _, ok := samples[i][0][figure]; !ok {
+					continue // a limit has no callers that wait
+				}
 				s.Seen[figure] = spread(samples[i], func(round int) float64 { return samples[i][round][figure] })
 			}
 			s.Ratio = ratio(samples[0], samples[i], c.Figures[0])
@@ -133,20 +138,34 @@ func (c Case) result(samples [][]Sample) CaseResult {
 		r.Sides = append(r.Sides, s)
 	}
 	for _, want := range c.Wants {
-		w := WantResult{Want: want}
-		beside := slices.IndexFunc(c.Sides, func(s Side) bool { return s.Name == want.Beside })
-		switch {
-		case want.Beside == "":
-			w.Seen = spread(samples[0], func(round int) float64 { return samples[0][round][want.Figure] })
-		case len(samples[beside]) > 0:
-			w.Seen = ratio(samples[0], samples[beside], want.Figure)
-		default:
-			w.Missing = c.Sides[beside].Missing
-		}
-		w.Met = w.Missing == "" && w.Seen.Median >= want.AtLeast && (want.AtMost == 0 || w.Seen.Median <= want.AtMost)
-		r.Wants = append(r.Wants, w)
+		r.Wants = append(r.Wants, c.holds(want, samples))
 	}
 	return r
+}
+
+// holds sums up what became of want.
+func (c Case) holds(want Want, samples [][]Sample) WantResult {
+	w := WantResult{Want: want}
+	named := func(name string) int {
+		return slices.IndexFunc(c.Sides, func(s Side) bool { return s.Name == name })
+	}
+	seen := func(of []Sample) Spread {
+		if want.Beside == "" {
+			return spread(of, func(round int) float64 { return of[round][want.Figure] })
+		}
+		return ratio(of, samples[named(want.Beside)], want.Figure)
+	}
+	if want.Beside != "" && len(samples[named(want.Beside)]) == 0 {
+		w.Missing = c.Sides[named(want.Beside)].Missing
+		return w
+	}
+	w.Seen = seen(samples[0])
+	w.Met = w.Seen.Median >= want.AtLeast && (want.AtMost == 0 || w.Seen.Median <= want.AtMost)
+	if i := named(want.LimitedBy); i >= 0 && len(samples[i]) > 0 {
+		limit := seen(samples[i])
+		w.Limit = &limit
+	}
+	return w
 }
 
 // ratio is ours over theirs, of the same round each.

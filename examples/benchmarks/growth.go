@@ -67,7 +67,7 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 	}, Case{
 		Name: fmt.Sprintf("insert rate spread over %s, %d callers", of, callersOf), Figures: []string{Rate, P50, P99},
 		Sides: []Side{many.inserting("auditing", func(n int) string { return tagName(n % tags) }), oneTag, many.pipeline(tags)},
-		Wants: []Want{{Figure: Rate, Beside: oneTagName, AtLeast: 0.8, Reason: reasonSpread}},
+		Wants: []Want{{Figure: Rate, Beside: oneTagName, AtLeast: 0.8, LimitedBy: pipelineName, Reason: reasonSpread}},
 	})
 	reads = append(reads,
 		many.newest("newest 50 by user within one tag, "+of, tagName(0), 5),
@@ -75,7 +75,8 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 	return append(inserts, reads...), nil
 }
 
-const reasonSpread = ""
+const reasonSpread = "Each tag is a table, so that a batch of 64 tags is 64 statements and 192 indexes to touch instead of one and three; " +
+	"the limit is as many ready rows in one pipeline."
 
 func tagName(n int) string  { return fmt.Sprintf("tag%d", n) }
 func userName(n int) string { return fmt.Sprintf("user%d", n%people) }

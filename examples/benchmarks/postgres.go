@@ -60,23 +60,25 @@ func wantsOf(callers int) []Want {
 	switch callers {
 	case 64:
 		return []Want{
-			{Figure: Rate, Beside: pgxName, AtLeast: 5, Reason: reasonShared},
-			{Figure: P99, Beside: pgxName, AtMost: 1. / 4, Reason: reasonShared},
-			{Figure: Rate, Beside: py16Name, AtLeast: 20, Reason: reasonShared},
+			{Figure: Rate, Beside: pgxName, AtLeast: 5, LimitedBy: limitName, Reason: reasonShared},
+			{Figure: P99, Beside: pgxName, AtMost: 1. / 4, Reason: reasonWaits},
+			{Figure: Rate, Beside: py16Name, AtLeast: 20, LimitedBy: limitName, Reason: reasonShared},
 		}
 	case 256:
 		return []Want{
-			{Figure: Rate, Beside: pgxName, AtLeast: 10, Reason: reasonShared},
-			{Figure: P99, Beside: pgxName, AtMost: 1. / 6, Reason: reasonShared},
-			{Figure: Rate, Beside: py16Name, AtLeast: 20, Reason: reasonShared},
+			{Figure: Rate, Beside: pgxName, AtLeast: 10, LimitedBy: limitName, Reason: reasonShared},
+			{Figure: P99, Beside: pgxName, AtMost: 1. / 6, Reason: reasonWaits},
+			{Figure: Rate, Beside: py16Name, AtLeast: 20, LimitedBy: limitName, Reason: reasonShared},
 		}
 	}
 	return nil
 }
 
 const (
-	reasonLone   = ""
-	reasonShared = ""
+	reasonLone   = "Both are one statement and one commit; what is left is the audit's own bookkeeping."
+	reasonShared = "The limit is rows that are ready, as many a statement as there are callers, on one connection and with nobody to tell. " +
+		"What is between it and the audits is to wake the callers, to build their events, and that a batch rarely holds all of them."
+	reasonWaits = "An audit that comes while a write is under way waits for that one and for its own, so that the slowest wait for two."
 )
 
 // limit is what the server takes from one connection when nobody has to be told:
@@ -91,20 +93,18 @@ func (db *database) limit(callers int) Side {
 			return nil, err
 		}
 		defer conn.Release()
-		ready := make([]arrays, 1+int(d.Seconds()*100_000)/callers)
+		ready := make([]arrays, 1+int(d.Seconds()*200_000)/callers)
 		for i := range ready {
 			ready[i] = columnsOf(newRows(callers))
 		}
-		s, err := drive(ctx, 1, d, func(ctx context.Context, n int) error {
-			if n > len(ready) {
-				return fmt.Errorf("only %d statements are ready", len(ready))
+		start, rows := time.Now(), 0
+		for len(ready) > 0 && time.Since(start) < d {
+			if _, err := conn.Exec(ctx, unnest("limit_rows"), ready[0]...); err != nil {
+				return nil, err
 			}
-			_, err := conn.Exec(ctx, unnest("limit_rows"), ready[n-1]...)
-			return err
-		})
-		if err == nil {
-			s[Rate] *= float64(callers)
+			ready = ready[1:]
+			rows += callers
 		}
-		return s, err
+		return Sample{Rate: float64(rows) / time.Since(start).Seconds()}, nil
 	}}
 }

@@ -51,6 +51,7 @@ type SideResult struct {
 type WantResult struct {
 	Want
 	Seen    Spread
+	Limit   *Spread `json:",omitempty"` // Seen, had the side LimitedBy been ours
 	Met     bool
 	Missing string `json:",omitempty"`
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -115,6 +116,18 @@ func onEcho(rec *core.Recorder) site {
 			}
 			return nil
 		}, audited),
-		logger: serve(nothing, middleware.LoggerWithConfig(middleware.LoggerConfig{Output: io.Discard})),
+		logger: serve(nothing, middleware.RequestLoggerWithConfig(echoLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))),
+	}
+}
+
+// echoLogger logs much as gin's logger does.
+func echoLogger(log *slog.Logger) middleware.RequestLoggerConfig {
+	return middleware.RequestLoggerConfig{
+		LogLatency: true, LogRemoteIP: true, LogMethod: true, LogURI: true, LogStatus: true,
+		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
+			log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request", slog.Int("status", v.Status), slog.Duration("latency", v.Latency),
+				slog.String("ip", v.RemoteIP), slog.String("method", v.Method), slog.String("uri", v.URI))
+			return nil
+		},
 	}
 }

@@ -37,7 +37,7 @@ func slowDiskCases(ctx context.Context, l *lab) ([]Case, error) {
 	return cases, nil
 }
 
-const reasonSlowDisk = ""
+const reasonSlowDisk = "pgx's twenty connections share their syncs too: PostgreSQL syncs once for all that commit meanwhile."
 
 // slowFsync compiles a library to preload, with which fsync takes 2 ms more.
 func (l *lab) slowFsync(ctx context.Context) (string, error) {

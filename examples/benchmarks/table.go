@@ -29,7 +29,11 @@ func writeText(out io.Writer, results []SubjectResult) error {
 				}
 				fmt.Fprintf(w, "    %s", side.Name)
 				for _, figure := range c.Figures {
-					fmt.Fprintf(w, "\t%s", side.Seen[figure])
+					shown := ""
+					if seen, ok := side.Seen[figure]; ok {
+						shown = seen.String()
+					}
+					fmt.Fprintf(w, "\t%s", shown)
 				}
 				if at == 0 {
 					fmt.Fprint(w, "\t\n")
@@ -54,7 +58,7 @@ func writeText(out io.Writer, results []SubjectResult) error {
 // markdown shows what was wanted and what was seen.
 func markdown(results []SubjectResult) string {
 	var b, notes strings.Builder
-	b.WriteString("| | | Wanted | Seen |\n|---|---|---|---|\n")
+	b.WriteString("| | | Wanted | Seen | Limit |\n|---|---|---|---|---|\n")
 	noted := map[string]int{}
 	for _, s := range results {
 		title := s.Title
@@ -74,7 +78,11 @@ func markdown(results []SubjectResult) string {
 						seen += fmt.Sprintf(" (%d)", noted[w.Reason])
 					}
 				}
-				fmt.Fprintf(&b, "| %s | %s, %s | %s | %s |\n", title, c.Name, w.what(), w.bound(), seen)
+				limit := ""
+				if w.Limit != nil {
+					limit = w.Limit.String()
+				}
+				fmt.Fprintf(&b, "| %s | %s, %s | %s | %s | %s |\n", title, c.Name, w.what(), w.bound(), seen, limit)
 				title = ""
 			}
 		}
@@ -103,10 +111,15 @@ func (w WantResult) seen() string {
 		return "not measured: " + w.Missing
 	case w.Met:
 		return w.Seen.String()
-	case w.Reason == "":
-		return w.Seen.String() + " MISSED"
 	}
-	return w.Seen.String() + " MISSED: " + w.Reason
+	text := w.Seen.String() + " MISSED"
+	if w.Limit != nil {
+		text += ", the limit is " + w.Limit.String()
+	}
+	if w.Reason != "" {
+		text += ": " + w.Reason
+	}
+	return text
 }
 
 // String is the median, and in brackets the lowest and the highest unless they look
