@@ -123,7 +123,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	md := markdown(results())
-	for _, want := range []string{"| ≥ 3 | 4 (3–5) | |", "| ≥ 1 | **0.5 (0.4–0.6)** (1) | 0.7 |", "\n1. the disk\n"} {
+	for _, want := range []string{"| ≥ 3 | 4 (3–5) |  |", "| ≥ 1 | **0.5 (0.4–0.6)** (1) | 0.7 |", "\n1. the disk\n"} {
 		if !strings.Contains(md, want) {
 			t.Errorf("the Markdown lacks %q:\n%s", want, md)
 		}
