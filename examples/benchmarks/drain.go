@@ -48,7 +48,7 @@ func drainCases(ctx context.Context, l *lab) ([]Case, error) {
 				return split(n, func(from, to int) error { return db.copyFrom(ctx, rows[from:to]) })
 			}),
 			db.draining(batchesName, "gorm_rows", n, func(_ context.Context, rows []row) error { return gormBatches(rows) }),
-			db.draining("two "+batchesName+" at once", "gorm_rows", n, func(_ context.Context, rows []row) error {
+			db.draining("two "+batchesName, "gorm_rows", n, func(_ context.Context, rows []row) error {
 				return split(n, func(from, to int) error { return gormBatches(rows[from:to]) })
 			}),
 		},

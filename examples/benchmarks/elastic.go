@@ -58,7 +58,7 @@ func elasticCases(ctx context.Context, l *lab) ([]Case, error) {
 		Name: callersName(callers), Figures: []string{Rate, P50, P99},
 		Sides: []Side{
 			calling("auditing", func(ctx context.Context, n int) error { return e.rec.Audit(ctx, tag, fields(n), core.As(user)) }),
-			calling("esutil.BulkIndexer, flushed every 10 ms", e.addAndWait),
+			calling("BulkIndexer, flushed every 10 ms", e.addAndWait),
 			calling("one request an event", e.create),
 		},
 	}}, nil

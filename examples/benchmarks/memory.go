@@ -35,11 +35,11 @@ func memoryCases(_ context.Context, l *lab) ([]Case, error) {
 	return []Case{
 		{Name: fmt.Sprintf("a waiting event of 4 fields, of %s", number(waiting)), Figures: []string{Bytes}, Sides: []Side{
 			child("auditing", Bytes, "waiting", waiting),
-			child("zap with a buffered writer", Bytes, "waiting in zap", waiting),
+			child("zap, buffered", Bytes, "waiting in zap", waiting),
 		}},
 		{Name: "resident size after " + number(float64(through)) + " events from 64 callers", Figures: []string{MB}, Sides: []Side{
 			child("auditing, on a store that does nothing", MB, "through", through),
-			child("zap with a buffered writer to io.Discard", MB, "through zap", through),
+			child("zap, buffered, to io.Discard", MB, "through zap", through),
 		}},
 	}, nil
 }

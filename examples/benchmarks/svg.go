@@ -15,7 +15,7 @@ const (
 	pictureWidth = 900
 	columnWidth  = 430
 	margin       = 16
-	labelWidth   = 196 // of the peers' names, in front of the bars
+	labelWidth   = 204 // of the peers' names, in front of the bars
 	lineHeight   = 17
 	farthest     = 64. // times ahead, at the right edge
 	behind       = 4.  // times behind, at the left edge
