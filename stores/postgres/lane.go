@@ -3,9 +3,12 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -14,6 +17,11 @@ type lane struct {
 	pool *sql.DB
 	conn *sql.Conn
 	used time.Time // when it was last seen to work
+	// statements are the names of those that the server has prepared; named is how
+	// many it may have.
+	statements map[string]string
+	named      int
+	wire       wire // of the write under way
 	// lost is told of a server's process whose connection was lost while it worked.
 	lost func(pid uint32)
 }
@@ -34,7 +42,7 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 		if err != nil {
 			return notConnected{err}
 		}
-		l.conn = conn
+		l.conn, l.statements, l.named = conn, map[string]string{}, 0
 		if err := l.raw(func(c *pgx.Conn) error {
 			_, err := c.Exec(ctx, laneSettings, pgx.QueryExecModeSimpleProtocol)
 			return err
@@ -50,6 +58,56 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	l.used = time.Now()
 	return err
 }
+
+// maxNamed bounds the statements that a connection prepares: each costs the server
+// some ten kilobytes.
+const maxNamed = 512
+
+// run sends inserts in one round trip; the server runs them as one transaction.
+func (l *lane) run(ctx context.Context, inserts []insert) error {
+	return l.use(ctx, func(c *pgx.Conn) error {
+		if l.named+len(inserts) > maxNamed {
+			if err := c.DeallocateAll(ctx); err != nil {
+				return notSent{err}
+			}
+			l.named = 0
+			clear(l.statements)
+		}
+		// Any other mode is for a proxy that does not know of prepared statements.
+		prepare := c.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && len(inserts) <= maxNamed
+		p := c.PgConn().StartPipeline(ctx)
+		var fresh []string
+		for _, in := range inserts {
+			if !prepare {
+				p.SendQueryParams(in.sql, in.params, nil, binaryFormat, nil)
+				continue
+			}
+			name, ok := l.statements[in.sql]
+			if !ok {
+				l.named++
+				name = "auditing_" + strconv.Itoa(l.named)
+				p.SendPrepare(name, in.sql, nil)
+				l.statements[in.sql] = name
+				fresh = append(fresh, in.sql)
+			}
+			p.SendQueryPrepared(name, in.params, binaryFormat, nil)
+		}
+		_ = p.Sync() // Close has its error too
+		err := p.Close()
+		if err != nil {
+			for _, sql := range fresh {
+				delete(l.statements, sql)
+			}
+			var pgErr *pgconn.PgError
+			if errors.As(err, &pgErr) && pgErr.Code == "26000" {
+				clear(l.statements) // somebody has discarded them
+			}
+		}
+		return err
+	})
+}
+
+var binaryFormat = []int16{pgx.BinaryFormatCode}
 
 // examine drops a connection that was lost, and remembers who may still be
 // working behind it.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -49,19 +47,12 @@ func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batc
 	if err := w.ghosts.settle(ctx, w.lane); err != nil {
 		return err
 	}
-	err := w.lane.use(ctx, func(c *pgx.Conn) error {
-		if len(batches) == 1 {
-			query, args := w.insert(batches[0], once)
-			_, err := c.Exec(ctx, query, args...)
-			return err
-		}
-		var p pgx.Batch
-		for _, batch := range batches {
-			query, args := w.insert(batch, once)
-			p.Queue(query, args...)
-		}
-		return c.SendBatch(ctx, &p).Close()
-	})
+	w.lane.wire.reset()
+	inserts := make([]insert, len(batches))
+	for i, batch := range batches {
+		inserts[i] = w.insertOf(batch, once, &w.lane.wire)
+	}
+	err := w.lane.run(ctx, inserts)
 	if isUnknown(err) {
 		if w.unknown == nil {
 			w.unknown = map[int]bool{}

@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/auditing-go/auditing/stores/gormstore"
+)
+
+// statementKey is what an INSERT depends on besides its arguments.
+type statementKey struct {
+	table, twin, columns string
+	single, once         bool
+}
+
+// maxStatements bounds the statements that are remembered.
+const maxStatements = 4096
+
+// insert is a statement and its arguments in the binary format.
+type insert struct {
+	sql    string
+	params [][]byte
+}
+
+// insertOf returns the insert that stores a batch, its arguments in w; with once it
+// passes over ids that the table has, without it fails on them, which is faster.
+func (b *backend) insertOf(batch gormstore.Batch, once bool, w *wire) insert {
+	columns := columnsOf(batch)
+	key := statementKey{
+		table: batch.Table.Name, twin: batch.Twin, columns: columnKey(columns),
+		single: len(batch.Rows) == 1, once: once,
+	}
+	return insert{b.statement(key, columns), w.params(columns, batch.Rows)}
+}
+
+func columnKey(columns []filled) string {
+	var key strings.Builder
+	for _, c := range columns {
+		key.WriteString(c.Name)
+		key.WriteByte(byte(c.Kind))
+	}
+	return key.String()
+}
+
+// statement returns a statement. Writing one costs more than the rest of a small
+// batch, so they are remembered.
+func (b *backend) statement(key statementKey, columns []filled) string {
+	b.mu.Lock()
+	s, ok := b.statements[key]
+	b.mu.Unlock()
+	if ok {
+		return s
+	}
+	s = b.writeInsert(columns, key)
+	b.mu.Lock()
+	if len(b.statements) >= maxStatements {
+		clear(b.statements)
+	}
+	b.statements[key] = s
+	b.mu.Unlock()
+	return s
+}
+
+// writeInsert writes the statement. It has one argument for each column: a value
+// for a single row, else an array, so that the text does not change with the
+// number of rows. Arrays unnested side by side in the SELECT list give one row
+// after the other; in FROM each of them would be stored on its own first.
+func (b *backend) writeInsert(columns []filled, key statementKey) string {
+	names := make([]string, len(columns))
+	unnested := make([]string, len(columns))
+	values := make([]string, len(columns))
+	id := ""
+	for i, c := range columns {
+		n := strconv.Itoa(i + 1)
+		names[i] = gormstore.Quote(c.Name)
+		typ := types[c.Kind]
+		cast := ""
+		switch c.Kind {
+		case gormstore.JSON:
+			typ, cast = "text", "::jsonb"
+		case gormstore.LocalTime:
+			typ, cast = types[gormstore.Time], " AT TIME ZONE "+b.zone
+		}
+		if key.single {
+			values[i] = "$" + n + "::" + typ + cast
+		} else {
+			unnested[i] = "unnest($" + n + "::" + typ + "[]) AS c" + n
+			values[i] = "u.c" + n + cast
+		}
+		if c.Name == "audit_id" {
+			id = values[i]
+		}
+	}
+	var s strings.Builder
+	s.WriteString("INSERT INTO " + b.Table(key.table) + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
+	if !key.single {
+		s.WriteString(" FROM (SELECT " + strings.Join(unnested, ", ") + ") AS u")
+	}
+	if key.twin != "" {
+		s.WriteString(" WHERE NOT EXISTS (SELECT 1 FROM " + b.Table(key.twin) + ` o WHERE o."audit_id" = ` + id + ")")
+	}
+	if key.once {
+		s.WriteString(` ON CONFLICT ("audit_id") DO NOTHING`)
+	}
+	return s.String()
+}
+
+// filled is a column that a batch fills, and where its values are.
+type filled struct {
+	gormstore.Column
+	value func(*gormstore.Row) any
+}
+
+// columnsOf returns the columns that a batch fills: the base columns, without
+// those that are NULL in every row, and its fields.
+func columnsOf(batch gormstore.Batch) []filled {
+	base := gormstore.BaseColumns()
+	columns := make([]filled, 0, len(base)+len(batch.Fields))
+	for i, c := range base {
+		value := func(r *gormstore.Row) any { return r.Base(i) }
+		if c.Name == "datetime" && batch.Table.Local {
+			c.Kind = gormstore.LocalTime
+		}
+		for n := range batch.Rows {
+			if value(&batch.Rows[n]) != nil {
+				columns = append(columns, filled{c, value})
+				break
+			}
+		}
+	}
+	for i, c := range batch.Fields {
+		columns = append(columns, filled{c, func(r *gormstore.Row) any { return r.Values[i] }})
+	}
+	return columns
+}
