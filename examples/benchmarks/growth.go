@@ -113,11 +113,17 @@ func (db *database) newest(name, tag string, atMost float64) Case {
 // pipeline of as many rows as there are callers, each into another table.
 func (db *database) pipeline(tags int) Side {
 	return Side{Name: pipelineName, Aside: true, Measure: func(ctx context.Context, d time.Duration) (Sample, error) {
-		conn, err := db.pool.Acquire(ctx)
+		// A connection that keeps the statements of all tables prepared.
+		cfg := db.pool.Config().ConnConfig
+		cfg.StatementCacheCapacity = 2 * tags
+		conn, err := pgx.ConnectConfig(ctx, cfg)
 		if err != nil {
 			return nil, err
 		}
-		defer conn.Release()
+		defer conn.Close(ctx)
+		if err := prepareAll(ctx, conn, tags); err != nil {
+			return nil, err
+		}
 		s, err := drive(ctx, 1, d, func(ctx context.Context, n int) error {
 			var batch pgx.Batch
 			for i := range callersOf {
@@ -132,13 +138,23 @@ func (db *database) pipeline(tags int) Side {
 	}}
 }
 
+// prepareAll writes a row into every table, so that each statement is prepared.
+func prepareAll(ctx context.Context, conn *pgx.Conn, tags int) error {
+	for i := range tags {
+		if _, err := conn.Exec(ctx, insertInto(tagName(i), dollar), newRow(i).values()...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fill gives a tag so many rows, a millisecond apart, with ids as the library makes them.
 func (db *database) fill(ctx context.Context, name string, n int) error {
 	if err := db.rec.Audit(ctx, name, fields(0), core.As(user)); err != nil {
 		return err
 	}
 	return db.exec(ctx, fmt.Sprintf(`INSERT INTO %[1]s (username, datetime, audit_id, audit_tag, item, amount, what, ok)
-		SELECT 'user' || (i * 7919) %% %[3]d, at, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
+		SELECT 'user' || (i::bigint * 7919) %% %[3]d, at, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
 			lpad(to_hex(i %% 4096), 3, '0') || '8' || substr(md5(i::text), 1, 15))::uuid, '%[1]s', i, 9.5, 'a book', true
 		FROM generate_series(1, %[2]d) i, LATERAL (SELECT now() - (%[2]d - i) * interval '1 ms' AS at) times`, name, n, people),
 		"VACUUM ANALYZE "+name, "CHECKPOINT")
