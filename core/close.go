@@ -57,7 +57,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 	defer close(r.stopped)
 	r.closed = true
 	r.idle = make(chan struct{})
-	if !r.writing {
+	if !r.writing && !r.assisting {
 		close(r.idle)
 	}
 	f := r.awaitPending()
@@ -101,7 +101,7 @@ func waitFor(ctx context.Context, done <-chan struct{}) error {
 // time: what they do not know may yet be stored.
 func (r *Recorder) awaitLastWrite(ctx context.Context) {
 	r.mu.Lock()
-	writing := len(r.inFlight) > 0
+	writing := len(r.outs[0].batch)+len(r.outs[1].batch) > 0
 	r.mu.Unlock()
 	if !writing {
 		return
@@ -151,9 +151,11 @@ func (r *Recorder) giveUp() {
 		r.settle(c, settled, c.outcome(ErrClosed))
 		return true
 	})
-	for _, c := range r.inFlight {
-		if c.state == inWrite {
-			r.settle(c, abandoned, c.outcome(ErrUnknown))
+	for i := range r.outs {
+		for _, c := range r.outs[i].batch {
+			if c.state == inWrite {
+				r.settle(c, abandoned, c.outcome(ErrUnknown))
+			}
 		}
 	}
 }
@@ -187,7 +189,7 @@ func (f *flush) report(cut error) error {
 // wants Recorder.mu to be held.
 func (r *Recorder) awaitPending() *flush {
 	f := &flush{done: make(chan struct{})}
-	for _, calls := range [][]*call{r.queue.retries, r.queue.fresh, r.inFlight} {
+	for _, calls := range [][]*call{r.queue.retries, r.queue.fresh, r.outs[0].batch, r.outs[1].batch} {
 		for _, c := range calls {
 			if c.state == waiting || c.state == inWrite {
 				c.flushes = append(c.flushes, f)

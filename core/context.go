@@ -9,8 +9,10 @@ import (
 // Origin answers who is acting and from where. An adapter puts one into each
 // request's context with [NewContext]; it is asked when an audit is made, never before.
 //
-// Its methods may be called from several goroutines at once. ctx is the one the
-// audit was made with, so that what layers inside the adapter put there is seen.
+// Its methods may be called from several goroutines at once. ctx has the values of
+// the one the audit was made with, so that what layers inside the adapter put there
+// is seen. It has a deadline when the audit's time is shorter than [DefaultTimeout],
+// which is otherwise what an answer may take.
 type Origin interface {
 	// User returns who is acting; "" is nobody. An error, [ErrRequestOver] among
 	// them, fails the audit: it never passes for nobody.
@@ -124,8 +126,9 @@ func Detach(ctx context.Context) context.Context {
 	s := scopeOf(ctx)
 	var origin *fixedOrigin
 	if s != nil && s.origin != nil {
-		user, userErr := userOf(ctx, s.origin)
-		request, requestErr := requestOf(ctx, s.origin)
+		kept := context.WithoutCancel(ctx)
+		user, userErr := userOf(kept, s.origin)
+		request, requestErr := requestOf(kept, s.origin)
 		origin = &fixedOrigin{user: user, err: errors.Join(userErr, requestErr), request: request}
 	}
 	// A framework's own context is reused for the next request: keep none of it.

@@ -230,9 +230,11 @@ func (r *Recorder) expire() {
 		r.settle(c, settled, c.outcome(ErrTimeout))
 		return true
 	})
-	for _, c := range r.inFlight {
-		if c.state == inWrite && expired(c) {
-			r.settle(c, abandoned, c.outcome(ErrUnknown))
+	for i := range r.outs {
+		for _, c := range r.outs[i].batch {
+			if c.state == inWrite && expired(c) {
+				r.settle(c, abandoned, c.outcome(ErrUnknown))
+			}
 		}
 	}
 	r.expiry = time.Time{}

@@ -40,24 +40,28 @@ type Recorder struct {
 	base   context.Context
 	cancel context.CancelFunc
 
-	calls  sync.Pool // of *call
-	start  func()    // r.write, bound once so that starting it allocates nothing
-	prompt bool      // the store is a Prompter and says so
-	out    outbox    // used by the one goroutine that writes
+	calls    sync.Pool // of *call
+	start    func()    // r.write, bound once so that starting it allocates nothing
+	prompt   bool      // the store is a Prompter and says so
+	overlaps bool      // the store is an Overlapper and says so
+	outs     [2]outbox // the writer's, and that of who assists it
 
-	mu       sync.Mutex
-	queue    queue
-	expiry   time.Time // when timer runs expire; zero when it does not
-	timer    *time.Timer
-	inFlight []*call       // what the store is writing now
-	writing  bool          // the writer goroutine runs
-	wake     chan struct{} // tells it that there is something new
-	closed   bool          // no audit is taken any more
-	stopped  chan struct{} // made by Close, closed when it is through
-	idle     chan struct{} // made by Close, closed when the writer has ended
-	stats    Stats
-	warned   cancelWarning
-	lost     lostReport
+	mu        sync.Mutex
+	queue     queue
+	expiry    time.Time // when timer runs expire; zero when it does not
+	timer     *time.Timer
+	writing   bool          // the writer runs
+	assisting bool          // somebody assists it
+	brisk     bool          // the last Save was
+	pause     pause         // while the store seems to be away
+	pauses    int           // how often in a row
+	wake      chan struct{} // tells the writer that there is something new
+	closed    bool          // no audit is taken any more
+	stopped   chan struct{} // made by Close, closed when it is through
+	idle      chan struct{} // made by Close, closed when nothing is written any more
+	stats     Stats
+	warned    cancelWarning
+	lost      lostReport
 }
 
 // New returns a recorder that writes to store. [Recorder.Close] closes the store
@@ -67,8 +71,24 @@ func New(store Store, cfg Config) (*Recorder, error) {
 		return nil, errors.New("auditing: the store is nil: pass one from stores.Open or from a store's New")
 	}
 	r := newRecorder(store, cfg)
+	if err := r.ask(store); err != nil {
+		return nil, fmt.Errorf("auditing: %w: is it the nil that came with an error?", err)
+	}
 	anyRecorder.Store(true)
 	return r, nil
+}
+
+// ask lets the store say how it wants to be written to. A store that panics, as a
+// typed nil does, is no store.
+func (r *Recorder) ask(store Store) (err error) {
+	defer recovered(fmt.Sprintf("asking the store, a %T,", store), &err)
+	if p, ok := store.(Prompter); ok {
+		r.prompt = p.Prompt()
+	}
+	if o, ok := store.(Overlapper); ok {
+		r.overlaps = o.Overlaps()
+	}
+	return nil
 }
 
 func newRecorder(store Store, cfg Config) *Recorder {
@@ -82,9 +102,6 @@ func newRecorder(store Store, cfg Config) *Recorder {
 	r.base, r.cancel = context.WithCancel(context.Background())
 	r.calls.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	r.start = r.write
-	if p, ok := store.(Prompter); ok {
-		r.prompt = p.Prompt()
-	}
 	return r
 }
 
@@ -122,11 +139,9 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	user, request := o.user, (*Request)(nil)
 	var err error
 	if s != nil && s.origin != nil {
-		if user == "" {
-			user, err = userOf(ctx, s.origin)
-		}
-		if user != "" && err == nil {
-			request, err = requestOf(ctx, s.origin)
+		user, request, err = whoOf(ctx, s.origin, user, o.within)
+		if err == nil && time.Since(now) >= o.within {
+			err = fmt.Errorf("looking up who acts took all of the audit's time: %w", ErrTimeout)
 		}
 	}
 	if user == "" && err == nil {
@@ -160,6 +175,27 @@ func (r *Recorder) options(opts []Option) auditOptions {
 		o.within = r.cfg.Timeout
 	}
 	return o
+}
+
+// whoOf asks the origin who acts, unless user is known, and from where. It has the
+// audit's time and not the request's: the audit of a client that has left must not
+// fail for that.
+func whoOf(ctx context.Context, origin Origin, user string, within time.Duration) (string, *Request, error) {
+	ctx = context.WithoutCancel(ctx)
+	if within < DefaultTimeout { // else the origin knows its time without a context's cost
+		bounded, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		ctx = bounded
+	}
+	var err error
+	if user == "" {
+		user, err = userOf(ctx, origin)
+	}
+	if user == "" || err != nil {
+		return "", nil, err
+	}
+	request, err := requestOf(ctx, origin)
+	return user, request, err
 }
 
 // userOf and requestOf ask the origin. A panic in the application's own functions
@@ -230,10 +266,16 @@ func (r *Recorder) wait(c *call, full bool) error {
 		return &AuditError{ID: id, Tag: tag, Err: err}
 	}
 	start := !r.writing
+	itself := full && !c.bestEffort && r.prompt && r.pauses == 0
 	r.writing = true
+	assist := !start && r.mayAssist()
+	r.assisting = r.assisting || assist
 	r.mu.Unlock()
 	if start {
-		r.begin(full && !c.bestEffort)
+		r.begin(itself)
+	}
+	if assist {
+		go r.assist()
 	}
 	if c.bestEffort {
 		return nil

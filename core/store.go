@@ -50,6 +50,14 @@ type Prompter interface {
 	Prompt() bool
 }
 
+// Overlapper is a Store that may get more done when a second Save runs beside the
+// first. Without it a recorder has one Save under way at a time, which takes
+// everything that waits.
+type Overlapper interface {
+	// Overlaps is asked once, by [New].
+	Overlaps() bool
+}
+
 // BatchError says which events of a batch are not known to be stored.
 type BatchError struct {
 	Failures []Failure

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// outbox is what the writer keeps from batch to batch.
+// outbox is what a writer keeps from batch to batch.
 type outbox struct {
+	batch  []*call // being written; Recorder.mu guards it
 	events []Event
 	failed []*Failure
 
@@ -19,10 +20,6 @@ type outbox struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	until  time.Time
-
-	// When whole batches fail the store is taken to be away, and the pause grows.
-	pause  pause
-	pauses int
 }
 
 // write is the writer: it runs while anything waits, and at most once at a time.
@@ -33,11 +30,10 @@ func (r *Recorder) write() {
 }
 
 // begin starts the writer for the first call that waits. Starting a goroutine and
-// being woken by it costs more than all the rest of an audit, so a call with its
-// full time writes itself when the store is prompt; the writer does what came
-// meanwhile.
-func (r *Recorder) begin(full bool) {
-	if !full || !r.prompt || r.out.pauses > 0 || r.step() {
+// being woken by it costs more than all the rest of an audit, so when it may, a call
+// writes itself; the writer does what came meanwhile.
+func (r *Recorder) begin(itself bool) {
+	if !itself || r.step() {
 		go r.start()
 	}
 }
@@ -45,29 +41,87 @@ func (r *Recorder) begin(full bool) {
 // step writes one batch, or waits until there is one. It reports whether the
 // writer is to go on.
 func (r *Recorder) step() bool {
-	var now, next time.Time
+	o := &r.outs[0]
 	r.mu.Lock()
-	if r.out.pauses > 0 || len(r.queue.retries) > 0 {
-		now = time.Now()
-	}
-	r.inFlight, next = r.queue.take(r.inFlight[:0], now, r.out.pause)
-	if len(r.inFlight) == 0 && next.IsZero() {
+	next := r.take(o)
+	if len(o.batch) == 0 && next.IsZero() {
 		r.rest()
 		r.mu.Unlock()
 		return false
 	}
 	r.mu.Unlock()
-	if len(r.inFlight) == 0 {
+	if len(o.batch) == 0 {
 		r.sleep(next)
 		return true
 	}
-	return r.save(r.inFlight)
+	all := r.save(o)
+	r.mu.Lock()
+	lone := all == 1 && r.queue.len() == 0
+	if lone {
+		r.rest()
+	}
+	r.mu.Unlock()
+	if !lone {
+		r.gather(all)
+	}
+	return !lone
+}
+
+// take moves what may be written now to o. It wants r.mu to be held.
+func (r *Recorder) take(o *outbox) (next time.Time) {
+	var now time.Time
+	if r.pauses > 0 || len(r.queue.retries) > 0 {
+		now = time.Now()
+	}
+	o.batch, next = r.queue.take(o.batch[:0], now, r.pause)
+	return next
+}
+
+// assist writes one batch beside the writer's: while the store works on one, the
+// callers of the other come back.
+func (r *Recorder) assist() {
+	o := &r.outs[1]
+	r.mu.Lock()
+	r.take(o)
+	r.mu.Unlock()
+	if len(o.batch) > 0 {
+		r.save(o)
+	}
+	r.mu.Lock()
+	r.assisting = false
+	start := r.queue.len() > 0 && !r.writing
+	r.writing = r.writing || start
+	r.signalIdle()
+	r.mu.Unlock()
+	if start {
+		r.write()
+	}
+}
+
+const (
+	// briskEvent is how long a Save may take for each of its events to be brisk.
+	// Where the sync to the disk or the way to the store weighs more than the events
+	// do, one large batch gets more done than two small ones.
+	briskEvent = 10 * time.Microsecond
+	// enough is how many must wait for a second batch to be worth its own commit.
+	enough = 64
+)
+
+// mayAssist reports whether a second batch is to be written beside the first. It
+// wants r.mu to be held.
+func (r *Recorder) mayAssist() bool {
+	return r.brisk && r.overlaps && r.pauses == 0 && !r.assisting && r.queue.len() >= enough
 }
 
 // rest ends the writer; the next audit starts another. It wants r.mu to be held.
 func (r *Recorder) rest() {
 	r.writing = false
-	if r.idle != nil {
+	r.signalIdle()
+}
+
+// signalIdle tells Close when nothing is written any more.
+func (r *Recorder) signalIdle() {
+	if r.idle != nil && !r.writing && !r.assisting {
 		close(r.idle)
 	}
 }
@@ -75,7 +129,10 @@ func (r *Recorder) rest() {
 // sleep waits for a retry to be due. A new audit ends it, unless new ones wait too.
 func (r *Recorder) sleep(until time.Time) {
 	now, wake := time.Now(), r.wake
-	if held := r.out.pause.fresh; held.After(now) {
+	r.mu.Lock()
+	held := r.pause.fresh
+	r.mu.Unlock()
+	if held.After(now) {
 		wake = nil
 		if held.Before(until) {
 			until = held
@@ -90,10 +147,10 @@ func (r *Recorder) sleep(until time.Time) {
 	}
 }
 
-// save writes one batch and tells every caller what became of its event. It
-// reports whether the writer is to go on.
-func (r *Recorder) save(batch []*call) bool {
-	o := &r.out
+// save writes o's batch and tells every caller what became of its event. It returns
+// how many calls are in the queue once those callers are back in it.
+func (r *Recorder) save(o *outbox) int {
+	batch := o.batch
 	var latest time.Time
 	for _, c := range batch {
 		o.events = append(o.events, c.event)
@@ -101,7 +158,13 @@ func (r *Recorder) save(batch []*call) bool {
 			latest = c.deadline
 		}
 	}
-	err := r.callStore(r.saveContext(latest), o.events)
+	ctx := r.saveContext(o, latest)
+	var began time.Time
+	if r.overlaps {
+		began = time.Now()
+	}
+	err := r.callStore(ctx, o.events)
+	brisk := r.overlaps && time.Since(began) < time.Duration(len(batch))*briskEvent
 	clear(o.events)
 	o.events = o.events[:0]
 
@@ -110,9 +173,10 @@ func (r *Recorder) save(batch []*call) bool {
 		now = time.Now()
 	}
 	r.mu.Lock()
+	r.brisk = brisk
 	r.stats.Batches++
 	failures := o.failures(err, len(batch))
-	o.pace(batch, failures, now)
+	r.pace(batch, failures, now)
 	for i, c := range batch {
 		var f *Failure
 		if failures != nil {
@@ -120,19 +184,12 @@ func (r *Recorder) save(batch []*call) bool {
 		}
 		r.finish(c, f, now)
 	}
-	clear(batch)
-	r.inFlight = batch[:0]
-	if len(batch) == 1 && r.queue.len() == 0 {
-		r.rest()
-		r.mu.Unlock()
-		r.reportLost()
-		return false
-	}
 	all := r.queue.len() + len(batch)
+	clear(batch)
+	o.batch = batch[:0]
 	r.mu.Unlock()
 	r.reportLost()
-	r.gather(all)
-	return true
+	return all
 }
 
 // gather lets those who were just let go queue first, for they often audit again:
@@ -225,19 +282,19 @@ func (o *outbox) nothingKnown(err error) []*Failure {
 // pace starts a pause when every event of the batch failed for a passing reason. A
 // batch of nothing but retries says little about the store, perhaps only that these
 // events are poisoned: it holds up other retries, but nothing new.
-func (o *outbox) pace(batch []*call, failures []*Failure, now time.Time) {
+func (r *Recorder) pace(batch []*call, failures []*Failure, now time.Time) {
 	fresh := false
 	for i, c := range batch {
 		if failures == nil || failures[i] == nil || !failures[i].Retry && !failures[i].Unknown {
-			o.pause, o.pauses = pause{}, 0
+			r.pause, r.pauses = pause{}, 0
 			return
 		}
 		fresh = fresh || c.attempts == 0
 	}
-	o.pauses++
-	o.pause.retries = now.Add(backoff(o.pauses))
+	r.pauses++
+	r.pause.retries = now.Add(backoff(r.pauses))
 	if fresh {
-		o.pause.fresh = o.pause.retries
+		r.pause.fresh = r.pause.retries
 	}
 }
 
@@ -266,8 +323,7 @@ func (r *Recorder) callStore(ctx context.Context, events []Event) (err error) {
 func (r *Recorder) slack() time.Duration { return r.cfg.Timeout / 16 }
 
 // saveContext returns a context that ends when latest has passed, at most slack later.
-func (r *Recorder) saveContext(latest time.Time) context.Context {
-	o := &r.out
+func (r *Recorder) saveContext(o *outbox, latest time.Time) context.Context {
 	slack := r.slack()
 	if o.ctx == nil || o.ctx.Err() != nil || o.until.Before(latest) || o.until.After(latest.Add(slack)) {
 		if o.cancel != nil {

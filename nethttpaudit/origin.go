@@ -2,7 +2,7 @@ package nethttpaudit
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -96,7 +96,11 @@ type lookup struct {
 // waits for the one that runs: frameworks use their contexts again, and a lookup
 // must never see the next request. A panic in what is asked is left to core.
 func (o *Origin) User(ctx context.Context) (user string, err error) {
-	turn, err := o.takeTurn()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(core.DefaultTimeout)
+	}
+	turn, err := o.takeTurn(deadline)
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +122,7 @@ func (o *Origin) User(ctx context.Context) (user string, err error) {
 		ctx = current.Context()
 	}
 	// The audit of a client that has left must not fail for that.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultTimeout)
+	bounded, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	l := lookup{framework: f, c: c, request: current.WithContext(bounded)}
 	for _, source := range o.adapter.settings.users {
@@ -130,7 +134,7 @@ func (o *Origin) User(ctx context.Context) (user string, err error) {
 }
 
 // takeTurn returns the channel to receive from when the lookup is done.
-func (o *Origin) takeTurn() (chan struct{}, error) {
+func (o *Origin) takeTurn(deadline time.Time) (chan struct{}, error) {
 	o.mu.Lock()
 	over := o.entry == nil
 	if o.turn == nil {
@@ -146,13 +150,14 @@ func (o *Origin) takeTurn() (chan struct{}, error) {
 		return turn, nil
 	default:
 	}
-	timer := time.NewTimer(core.DefaultTimeout)
+	// Half of the time is left to whom this one waits for: it may wait for this one.
+	timer := time.NewTimer(time.Until(deadline) / 2)
 	defer timer.Stop()
 	select {
 	case turn <- struct{}{}:
 		return turn, nil
 	case <-timer.C:
-		return nil, fmt.Errorf("another lookup of this request's user has not ended after %v: what looks it up may itself audit only with core.As", core.DefaultTimeout)
+		return nil, errors.New("another lookup of this request's user has not ended in half the audit's time: what looks it up may itself audit only with core.As")
 	}
 }
 

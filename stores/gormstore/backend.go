@@ -52,6 +52,8 @@ type Backend interface {
 
 	// Prompt reports whether every call is certain to return when its ctx ends.
 	Prompt() bool
+	// Overlaps reports whether two Writes at once get more done than one.
+	Overlaps() bool
 	Close(ctx context.Context) error
 }
 

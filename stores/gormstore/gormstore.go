@@ -60,10 +60,11 @@ type Store struct {
 }
 
 var (
-	_ core.Store    = (*Store)(nil)
-	_ core.Reader   = (*Store)(nil)
-	_ core.Closer   = (*Store)(nil)
-	_ core.Prompter = (*Store)(nil)
+	_ core.Store      = (*Store)(nil)
+	_ core.Reader     = (*Store)(nil)
+	_ core.Closer     = (*Store)(nil)
+	_ core.Prompter   = (*Store)(nil)
+	_ core.Overlapper = (*Store)(nil)
 )
 
 // ErrClosed is what a closed store answers.
@@ -103,6 +104,9 @@ func (s *Store) DB() *gorm.DB { return s.backend.DB() }
 
 // Prompt implements [core.Prompter].
 func (s *Store) Prompt() bool { return s.backend.Prompt() }
+
+// Overlaps implements [core.Overlapper].
+func (s *Store) Overlaps() bool { return s.backend.Overlaps() }
 
 // DDL returns the statements that make the table for tag with columns for
 // fields, for a database in which the application's role may not create.

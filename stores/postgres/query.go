@@ -82,3 +82,6 @@ func (b *backend) SchemaChanged(err error) bool { return reasonOf(err) == gormst
 
 // Prompt implements [gormstore.Backend]: pgx gives a connection up when ctx ends.
 func (b *backend) Prompt() bool { return true }
+
+// Overlaps implements [gormstore.Backend].
+func (b *backend) Overlaps() bool { return cap(b.lanes) > 1 }

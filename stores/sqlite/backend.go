@@ -220,3 +220,6 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 
 // Prompt implements [gormstore.Backend]: a disk that hangs hangs whoever syncs it.
 func (b *backend) Prompt() bool { return false }
+
+// Overlaps implements [gormstore.Backend]: there is one writer.
+func (b *backend) Overlaps() bool { return false }
