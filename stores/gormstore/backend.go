@@ -49,6 +49,8 @@ type Backend interface {
 	// SchemaChanged reports whether err says that a table or column is not what the
 	// catalogue says.
 	SchemaChanged(err error) bool
+	// Reason says why a row was refused, without any value of it.
+	Reason(err error) string
 
 	// Prompt reports whether every call is certain to return when its ctx ends.
 	Prompt() bool

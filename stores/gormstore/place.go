@@ -15,7 +15,9 @@ func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
 	for _, i := range indexes {
 		for name, v := range events[i].Fields {
 			if at, ok := t.byName[name]; ok && v != nil && slot[at] == 0 {
-				slot[at] = -1
+				if _, ok := s.fitted(v, t.Fields[at].Kind); ok {
+					slot[at] = -1
+				}
 			}
 		}
 	}
@@ -37,8 +39,7 @@ func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
 				continue
 			}
 			if at, ok := t.byName[name]; ok {
-				kind := t.Fields[at].Kind
-				if fitted, ok := fits(v, kind); ok && s.backend.Keeps(fitted, kind) {
+				if fitted, ok := s.fitted(v, t.Fields[at].Kind); ok {
 					row.Values[slot[at]-1] = fitted
 					continue
 				}
@@ -57,6 +58,13 @@ func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
 		b.Rows[n] = row
 	}
 	return b
+}
+
+// fitted reports whether a column of kind k keeps v exactly, in this database too,
+// and as what.
+func (s *Store) fitted(v any, k Kind) (any, bool) {
+	v, ok := fits(v, k)
+	return v, ok && s.backend.Keeps(v, k)
 }
 
 // lacks reports whether t could get a column for one of the fields.

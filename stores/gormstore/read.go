@@ -172,12 +172,13 @@ func (s *Store) fieldCondition(t *Table, name string, v any, param func(any, Kin
 		return `"audit_extra" IS NOT NULL`
 	}
 	kind := t.Fields[at].Kind
+	switch kind {
+	case JSON, Interval, Other: // SQL compares them otherwise than by what they read back as
+		return "(" + Quote(name) + ` IS NOT NULL OR "audit_extra" IS NOT NULL)`
+	}
 	fitted, ok := comparable(v, kind)
 	if !ok || !s.backend.Keeps(fitted, kind) {
 		return `"audit_extra" IS NOT NULL`
-	}
-	if kind == JSON {
-		return "(" + Quote(name) + ` IS NOT NULL OR "audit_extra" IS NOT NULL)`
 	}
 	return "(" + Quote(name) + " = " + param(fitted, kind) + ` OR "audit_extra" IS NOT NULL)`
 }

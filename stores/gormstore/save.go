@@ -76,13 +76,13 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 				stale = append(stale, name)
 			}
 			if round == maxRounds-1 {
-				sv.overflow[f.Index] = true
+				sv.divert(f)
 			}
 			again = append(again, f.Index)
 		case sv.overflow[f.Index]:
 			sv.fail(f.Index, f.Err, false, f.Unknown)
 		default:
-			sv.overflow[f.Index] = true
+			sv.divert(f)
 			again = append(again, f.Index)
 		}
 	}
@@ -96,6 +96,18 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 		}
 	}
 	return again
+}
+
+// divert lays an event out for the overflow table from now on. That somebody who
+// still knows its own table as it was may store it there is a doubt.
+func (sv *saving) divert(f RowFailure) {
+	lastDoubt.Store(time.Now().UnixNano())
+	sv.overflow[f.Index] = true
+	if name, ok := sv.store.tableName(sv.events[f.Index].Tag); ok {
+		reason := sv.store.backend.Reason(f.Err)
+		sv.store.warnOnce("refused "+name+" "+reason, "auditing: a table refuses events: they are stored in audit_overflow",
+			"table", name, "reason", reason)
+	}
 }
 
 // group is the events of one table.

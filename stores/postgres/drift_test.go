@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -107,6 +108,73 @@ func TestRefusedRowsStandAlone(t *testing.T) {
 	}
 	if n := ask[int](d, `SELECT count(*) FROM ev`); n != 990 {
 		t.Errorf("%d events in the table, want 990", n)
+	}
+}
+
+// TestARefusalIsWarnedOf once, with its reason and without a value.
+func TestARefusalIsWarnedOf(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	d := connect(t, dsn)
+	var l logs
+	rec := record(t, open(t, dsn, postgres.Config{Logger: l.logger()}))
+	audit := func(secret string) {
+		t.Helper()
+		if err := rec.Audit(t.Context(), "ev", core.Fields{"secret": secret}, core.As("me")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	audit("a")
+	d.exec(`ALTER TABLE ev ADD CONSTRAINT short CHECK (length(secret) < 3)`)
+	audit("hidden")
+	audit("hidden too")
+	d.exec(`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no %', NEW.secret; END$$; CREATE TRIGGER no BEFORE INSERT ON ev FOR EACH ROW EXECUTE FUNCTION no()`)
+	audit("hidden")
+	for _, reason := range []string{"SQLSTATE 23514 of constraint short", "SQLSTATE P0001"} {
+		if n := strings.Count(l.String(), `table=ev reason="`+reason+`"`); n != 1 {
+			t.Errorf("%d warnings give the reason %s, want one:\n%s", n, reason, l.String())
+		}
+	}
+	if strings.Contains(l.String(), "hidden") {
+		t.Errorf("a warning shows a value:\n%s", l.String())
+	}
+}
+
+// TestColumnsOfOtherTypes: somebody's column of a type that is never written, by a
+// store that may alter tables and by one that may not. Such a value is kept beside
+// it, the event in its table, and what others put there can be read and found.
+func TestColumnsOfOtherTypes(t *testing.T) {
+	for _, typ := range []string{"varchar(50)", "char(8)", "integer", "smallint", "real", "numeric", "date", "time", "json", "interval", "text[]", "inet"} {
+		for _, fixed := range []bool{false, true} {
+			t.Run(fmt.Sprint(typ, " fixed ", fixed), func(t *testing.T) {
+				dsn := pgtest.DSN(t)
+				d := connect(t, dsn)
+				s := open(t, dsn, postgres.Config{})
+				d.exec(s.DDL("ev", core.Fields{"a": 1}) + `ALTER TABLE ev ADD COLUMN n ` + typ)
+				var l logs
+				s = open(t, dsn, postgres.Config{Fixed: fixed, Logger: l.logger()})
+				save(t, s, fresh("ev", core.Fields{"a": 1, "n": 2}))
+				save(t, s, fresh("ev", core.Fields{"a": 2, "n": "x"}, core.Fields{"a": 3, "n": nil}, core.Fields{"a": 4}, core.Fields{"a": 5, "n": true}))
+				if n := ask[int](d, `SELECT count(*) FROM ev`); n != 5 {
+					t.Errorf("%d events in the table, want 5", n)
+				}
+				if n := ask[int](d, `SELECT count(*) FROM ev WHERE n IS NULL AND audit_extra ? 'n'`); n != 3 {
+					t.Errorf("%d values in audit_extra, want 3", n)
+				}
+				wantStored(t, s, "ev", int64(2), "x", nil, nil, true)
+				if l.String() != "" {
+					t.Errorf("warned of:\n%s", l.String())
+				}
+			})
+		}
+	}
+	dsn := pgtest.DSN(t)
+	d := connect(t, dsn)
+	s := open(t, dsn, postgres.Config{})
+	d.exec(s.DDL("ev", nil) + `ALTER TABLE ev ADD COLUMN n numeric;
+		INSERT INTO ev (username, datetime, audit_id, audit_tag, n) VALUES ('me', now(), gen_random_uuid(), 'ev', 1.50)`)
+	page, err := s.Read(t.Context(), core.Query{Tag: "ev", Fields: core.Fields{"n": "1.50"}})
+	if err != nil || len(page.Events) != 1 {
+		t.Errorf("found %d events by what the column reads as (%v), want 1", len(page.Events), err)
 	}
 }
 

@@ -70,6 +70,21 @@ func reasonOf(err error) gormstore.Reason {
 	return gormstore.Refused
 }
 
+// Reason implements [gormstore.Backend]. The server's own words can hold values.
+func (b *backend) Reason(err error) string {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return err.Error()
+	}
+	reason := "SQLSTATE " + pgErr.Code
+	for _, of := range []struct{ what, name string }{{"constraint", pgErr.ConstraintName}, {"column", pgErr.ColumnName}} {
+		if of.name != "" {
+			reason += " of " + of.what + " " + of.name
+		}
+	}
+	return reason
+}
+
 var (
 	// A table or column is missing or of another type than the catalogue says.
 	staleStates = []string{"42P01", "42703", "42804", "42P10", "42P18", "42883", "42846", "0A000"}
