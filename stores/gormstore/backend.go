@@ -16,6 +16,9 @@ type Backend interface {
 	// Relations reads the catalogue: the relations of these names, or with nil
 	// names every one that has a column audit_id.
 	Relations(ctx context.Context, names []string) ([]Relation, error)
+	// Lookup is Relations of these names for a Save: like Write, it does not wait for
+	// connections that others hold.
+	Lookup(ctx context.Context, names []string) ([]Relation, error)
 	// Grow makes the table with the base columns and these fields, or adds to it
 	// the columns that it lacks. Other processes may do the same at the same time.
 	// A relation that is not [Ours] is left alone, unless it can be [Adoptable].

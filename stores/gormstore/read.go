@@ -69,7 +69,7 @@ func (s *Store) tablesOf(ctx context.Context, tag string) ([]*Table, error) {
 		if name, ok := s.tableName(tag); ok {
 			names = append(names, name)
 		}
-		if err := s.catalog.refresh(ctx, s.backend, s.catalog.unknown(names)...); err != nil {
+		if err := s.catalog.refresh(ctx, s.backend.Relations, s.catalog.unknown(names)...); err != nil {
 			return nil, err
 		}
 	}

@@ -88,7 +88,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 	}
 	if len(stale) > 0 {
 		names := append(stale, sv.store.overflowName())
-		if err := sv.store.catalog.refresh(ctx, sv.store.backend, names...); err != nil {
+		if err := sv.store.catalog.refresh(ctx, sv.store.backend.Lookup, names...); err != nil {
 			for _, i := range again {
 				sv.fail(i, err, true, false)
 			}
@@ -126,7 +126,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 			names = append(names, g.name)
 		}
 	}
-	if err := s.catalog.refresh(ctx, s.backend, s.catalog.unknown(names)...); err != nil {
+	if err := s.catalog.refresh(ctx, s.backend.Lookup, s.catalog.unknown(names)...); err != nil {
 		for _, i := range todo {
 			sv.fail(i, fmt.Errorf("reading the catalogue: %w", err), true, false)
 		}
@@ -300,7 +300,7 @@ func (sv *saving) lookForColumns(ctx context.Context, groups []*group) {
 			names = append(names, g.name)
 		}
 	}
-	_ = sv.store.catalog.refresh(ctx, sv.store.backend, names...)
+	_ = sv.store.catalog.refresh(ctx, sv.store.backend.Lookup, names...)
 }
 
 // missing returns the columns that the events would add to t.

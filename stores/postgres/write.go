@@ -11,16 +11,11 @@ import (
 // one transaction; after any failure table by table and, where a table refuses,
 // in halves until the rows that it refuses stand alone.
 func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
-	var l *lane
-	select {
-	case l = <-b.lanes:
-		defer func() { b.lanes <- l }()
-	case <-ctx.Done():
-		return failAll(nil, batches, notSent{context.Cause(ctx)}, nil)
+	l, err := b.take(ctx)
+	if err != nil {
+		return failAll(nil, batches, err, nil)
 	}
-	if b.ctx.Err() != nil {
-		return failAll(nil, batches, notSent{gormstore.ErrClosed}, nil)
-	}
+	defer b.give(l)
 	w := &writing{backend: b, lane: l}
 	if err := w.send(ctx, false, batches...); err == nil {
 		return nil
