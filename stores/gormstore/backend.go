@@ -135,6 +135,9 @@ type Batch struct {
 	// Twin names the other table in which these events may be stored already by an
 	// earlier attempt; "" when there is none.
 	Twin string
+	// Looked says that this Save read the catalogue after the table had seemed Stale: a
+	// value that the table does not take is not a column's fault now but Refused.
+	Looked bool
 }
 
 // Row is one event as it is written.

@@ -9,8 +9,9 @@ import (
 
 // place lays events out for one table: each field into its column, or into
 // audit_extra where it does not fit.
-func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
-	b := Batch{Table: t}
+func (sv *saving) place(t *Table, indexes []int) Batch {
+	s, events := sv.store, sv.events
+	b := Batch{Table: t, Looked: sv.looked[t.Name]}
 	slot := make([]int, len(t.Fields)) // the place among b.Fields, from 1
 	for _, i := range indexes {
 		for name, v := range events[i].Fields {

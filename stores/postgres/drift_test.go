@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -108,6 +109,50 @@ func TestRefusedRowsStandAlone(t *testing.T) {
 	}
 	if n := ask[int](d, `SELECT count(*) FROM ev`); n != 990 {
 		t.Errorf("%d events in the table, want 990", n)
+	}
+}
+
+// TestABadValueStandsAlone: what is wrong with one row's values takes neither its
+// neighbours nor their places from them.
+func TestABadValueStandsAlone(t *testing.T) {
+	const trigger = `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		IF NEW.username = 'bad' THEN RAISE 'no' USING ERRCODE = '22023'; END IF; RETURN NEW; END$$;
+		CREATE TRIGGER no BEFORE INSERT ON ev FOR EACH ROW EXECUTE FUNCTION no();`
+	for name, c := range map[string]struct {
+		change               string
+		own, spilled, failed int
+	}{
+		"a trigger":           {trigger, 99, 1, 0},
+		"triggers everywhere": {trigger + `CREATE TRIGGER no BEFORE INSERT ON audit_overflow FOR EACH ROW EXECUTE FUNCTION no()`, 99, 0, 1},
+		"an expression":       {`CREATE INDEX ON ev ((1 / (n - 1050)))`, 99, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := pgtest.DSN(t)
+			d := connect(t, dsn)
+			s := open(t, dsn, postgres.Config{})
+			save(t, s, fresh("ev", numbered(0, 1)...))
+			d.exec(c.change)
+			events := fresh("ev", numbered(1000, 1100)...)
+			events[50].User = "bad"
+			failed := 0
+			if err := s.Save(t.Context(), events); err != nil {
+				var failures *core.BatchError
+				if !errors.As(err, &failures) {
+					t.Fatal(err)
+				}
+				for _, f := range failures.Failures {
+					if f.Index != 50 || f.Retry {
+						t.Errorf("event %d failed, retry %v: %v", f.Index, f.Retry, f.Err)
+					}
+				}
+				failed = len(failures.Failures)
+			}
+			own := ask[int](d, `SELECT count(*) FROM ev WHERE n >= 1000`)
+			spilled := ask[int](d, `SELECT count(*) FROM audit_overflow`)
+			if own != c.own || spilled != c.spilled || failed != c.failed {
+				t.Errorf("%d in the table, %d in the overflow table, %d failed, want %d, %d, %d", own, spilled, failed, c.own, c.spilled, c.failed)
+			}
+		})
 	}
 }
 

@@ -81,7 +81,7 @@ func (w *writing) careful(ctx context.Context, batch gormstore.Batch) {
 	switch {
 	case err == nil:
 		w.refused = 0
-	case reasonOf(err) != gormstore.Refused:
+	case reasonOf(err, batch.Looked) != gormstore.Refused:
 		w.fail(batch, err)
 	case len(batch.Rows) == 1:
 		w.refused++
@@ -108,7 +108,7 @@ func failAll(failures []gormstore.RowFailure, batches []gormstore.Batch, err err
 	for _, batch := range batches {
 		for _, r := range batch.Rows {
 			failures = append(failures, gormstore.RowFailure{
-				Index: r.Index, Err: err, Why: reasonOf(err), Unknown: unknown[r.Index] || isUnknown(err),
+				Index: r.Index, Err: err, Why: reasonOf(err, batch.Looked), Unknown: unknown[r.Index] || isUnknown(err),
 			})
 		}
 	}
