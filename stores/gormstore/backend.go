@@ -16,6 +16,9 @@ type Backend interface {
 	// Relations reads the catalogue: the relations of these names, or with nil
 	// names every one that has a column audit_id.
 	Relations(ctx context.Context, names []string) ([]Relation, error)
+	// Lookup is Relations of these names for a Save: like Write, it does not wait for
+	// connections that others hold.
+	Lookup(ctx context.Context, names []string) ([]Relation, error)
 	// Grow makes the table with the base columns and these fields, or adds to it
 	// the columns that it lacks. Other processes may do the same at the same time.
 	// A relation that is not [Ours] is left alone, unless it can be [Adoptable].
@@ -49,6 +52,8 @@ type Backend interface {
 	// SchemaChanged reports whether err says that a table or column is not what the
 	// catalogue says.
 	SchemaChanged(err error) bool
+	// Reason says why a row was refused, without any value of it.
+	Reason(err error) string
 
 	// Prompt reports whether every call is certain to return when its ctx ends.
 	Prompt() bool
@@ -132,6 +137,9 @@ type Batch struct {
 	// Twin names the other table in which these events may be stored already by an
 	// earlier attempt; "" when there is none.
 	Twin string
+	// Looked says that this Save read the catalogue after the table had seemed Stale: a
+	// value that the table does not take is not a column's fault now but Refused.
+	Looked bool
 }
 
 // Row is one event as it is written.

@@ -48,12 +48,15 @@ func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
 	return nil
 }
 
+// lookup reads relations: [Backend.Relations] or [Backend.Lookup].
+type lookup func(ctx context.Context, names []string) ([]Relation, error)
+
 // refresh reads the named relations anew.
-func (c *catalog) refresh(ctx context.Context, b Backend, names ...string) error {
+func (c *catalog) refresh(ctx context.Context, look lookup, names ...string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	relations, err := b.Relations(ctx, names)
+	relations, err := look(ctx, names)
 	if err != nil {
 		return err
 	}

@@ -194,7 +194,7 @@ func columnNames(columns []Column) string {
 // growNow makes or widens a table and brings the catalogue up to date.
 func (s *Store) growNow(ctx context.Context, table string, fields []Column) error {
 	err := s.backend.Grow(ctx, table, fields)
-	if refreshErr := s.catalog.refresh(ctx, s.backend, table); err == nil {
+	if refreshErr := s.catalog.refresh(ctx, s.backend.Relations, table); err == nil {
 		err = refreshErr
 	}
 	return err

@@ -9,13 +9,16 @@ import (
 
 // place lays events out for one table: each field into its column, or into
 // audit_extra where it does not fit.
-func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
-	b := Batch{Table: t}
+func (sv *saving) place(t *Table, indexes []int) Batch {
+	s, events := sv.store, sv.events
+	b := Batch{Table: t, Looked: sv.looked[t.Name]}
 	slot := make([]int, len(t.Fields)) // the place among b.Fields, from 1
 	for _, i := range indexes {
 		for name, v := range events[i].Fields {
 			if at, ok := t.byName[name]; ok && v != nil && slot[at] == 0 {
-				slot[at] = -1
+				if _, ok := s.fitted(v, t.Fields[at].Kind); ok {
+					slot[at] = -1
+				}
 			}
 		}
 	}
@@ -37,8 +40,7 @@ func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
 				continue
 			}
 			if at, ok := t.byName[name]; ok {
-				kind := t.Fields[at].Kind
-				if fitted, ok := fits(v, kind); ok && s.backend.Keeps(fitted, kind) {
+				if fitted, ok := s.fitted(v, t.Fields[at].Kind); ok {
 					row.Values[slot[at]-1] = fitted
 					continue
 				}
@@ -57,6 +59,13 @@ func (s *Store) place(t *Table, events []core.Event, indexes []int) Batch {
 		b.Rows[n] = row
 	}
 	return b
+}
+
+// fitted reports whether a column of kind k keeps v exactly, in this database too,
+// and as what.
+func (s *Store) fitted(v any, k Kind) (any, bool) {
+	v, ok := fits(v, k)
+	return v, ok && s.backend.Keeps(v, k)
 }
 
 // lacks reports whether t could get a column for one of the fields.

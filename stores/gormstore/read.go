@@ -69,7 +69,7 @@ func (s *Store) tablesOf(ctx context.Context, tag string) ([]*Table, error) {
 		if name, ok := s.tableName(tag); ok {
 			names = append(names, name)
 		}
-		if err := s.catalog.refresh(ctx, s.backend, s.catalog.unknown(names)...); err != nil {
+		if err := s.catalog.refresh(ctx, s.backend.Relations, s.catalog.unknown(names)...); err != nil {
 			return nil, err
 		}
 	}
@@ -172,12 +172,13 @@ func (s *Store) fieldCondition(t *Table, name string, v any, param func(any, Kin
 		return `"audit_extra" IS NOT NULL`
 	}
 	kind := t.Fields[at].Kind
+	switch kind {
+	case JSON, Interval, Other: // SQL compares them otherwise than by what they read back as
+		return "(" + Quote(name) + ` IS NOT NULL OR "audit_extra" IS NOT NULL)`
+	}
 	fitted, ok := comparable(v, kind)
 	if !ok || !s.backend.Keeps(fitted, kind) {
 		return `"audit_extra" IS NOT NULL`
-	}
-	if kind == JSON {
-		return "(" + Quote(name) + ` IS NOT NULL OR "audit_extra" IS NOT NULL)`
 	}
 	return "(" + Quote(name) + " = " + param(fitted, kind) + ` OR "audit_extra" IS NOT NULL)`
 }

@@ -2,9 +2,9 @@ package gormstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +23,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	if s.isClosed() {
 		return core.FailAll(len(events), core.Failure{Err: ErrClosed})
 	}
-	sv := saving{store: s, events: events, overflow: map[int]bool{}, doubt: map[int]bool{}}
+	sv := saving{store: s, events: events, refused: map[int]error{}, doubt: map[int]bool{}, looked: map[string]bool{}}
 	todo := make([]int, len(events))
 	for i := range todo {
 		todo[i] = i
@@ -47,8 +47,10 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 type saving struct {
 	store    *Store
 	events   []core.Event
-	overflow map[int]bool // events that go to the overflow table, their own having refused them
-	doubt    map[int]bool // events of which an earlier round may have stored something
+	refused  map[int]error   // why their own tables do not take these events: they go to the overflow table
+	spilled  map[int]bool    // events that this round lays out for the overflow table
+	doubt    map[int]bool    // events of which an earlier round may have stored something
+	looked   map[string]bool // tables that were looked up again, having seemed stale
 	failures []core.Failure
 }
 
@@ -61,9 +63,14 @@ func (sv *saving) fail(i int, err error, retry, unknown bool) {
 // that are to be laid out again.
 func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (again []int) {
 	var stale []string
+	isStale := func(name string) {
+		if !slices.Contains(stale, name) {
+			stale = append(stale, name)
+		}
+	}
 	for _, f := range failures {
 		if f.Unknown || f.Why != Stale {
-			lastDoubt.Store(time.Now().UnixNano())
+			markDoubt()
 		}
 		if f.Unknown {
 			sv.doubt[f.Index] = true
@@ -72,30 +79,45 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 		case f.Why == Unavailable || ctx.Err() != nil || round == maxRounds:
 			sv.fail(f.Index, f.Err, f.Why != Refused, f.Unknown)
 		case f.Why == Stale:
-			if name, ok := sv.store.tableName(sv.events[f.Index].Tag); ok && !slices.Contains(stale, name) {
-				stale = append(stale, name)
+			isStale(sv.store.overflowName())
+			if name, ok := sv.store.tableName(sv.events[f.Index].Tag); ok {
+				isStale(name)
 			}
 			if round == maxRounds-1 {
-				sv.overflow[f.Index] = true
+				sv.divert(f)
 			}
 			again = append(again, f.Index)
-		case sv.overflow[f.Index]:
+		case sv.spilled[f.Index]:
 			sv.fail(f.Index, f.Err, false, f.Unknown)
 		default:
-			sv.overflow[f.Index] = true
+			sv.divert(f)
 			again = append(again, f.Index)
 		}
 	}
-	if len(stale) > 0 {
-		names := append(stale, sv.store.overflowName())
-		if err := sv.store.catalog.refresh(ctx, sv.store.backend, names...); err != nil {
-			for _, i := range again {
-				sv.fail(i, err, true, false)
-			}
-			return nil
+	if err := sv.store.catalog.refresh(ctx, sv.store.backend.Lookup, stale...); err != nil {
+		for _, i := range again {
+			sv.fail(i, err, true, false)
 		}
+		return nil
+	}
+	for _, name := range stale {
+		sv.looked[name] = true
 	}
 	return again
+}
+
+// divert lays an event out for the overflow table from now on, as its own table
+// does not take it. That somebody who knows that table otherwise may store it there
+// is a doubt.
+func (sv *saving) divert(f RowFailure) {
+	if sv.spilled[f.Index] {
+		return
+	}
+	markDoubt()
+	sv.refused[f.Index] = f.Err
+	name, _ := sv.store.tableName(sv.events[f.Index].Tag)
+	reason := sv.store.backend.Reason(f.Err)
+	sv.store.warnSpill("refused "+name+" "+reason, "a table refuses events", "table", name, "reason", reason)
 }
 
 // group is the events of one table.
@@ -114,7 +136,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 			names = append(names, g.name)
 		}
 	}
-	if err := s.catalog.refresh(ctx, s.backend, s.catalog.unknown(names)...); err != nil {
+	if err := s.catalog.refresh(ctx, s.backend.Lookup, s.catalog.unknown(names)...); err != nil {
 		for _, i := range todo {
 			sv.fail(i, fmt.Errorf("reading the catalogue: %w", err), true, false)
 		}
@@ -123,23 +145,25 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 	if s.cfg.Fixed {
 		sv.lookForColumns(ctx, groups)
 	}
-	sv.grow(groups)
+	sv.grow(ctx, groups)
 
 	overflow := s.catalog.get(s.overflowName())
+	sv.spilled = map[int]bool{}
 	var batches, spilled []Batch
 	for _, g := range groups {
 		t := s.catalog.get(g.name)
 		own := make([]int, 0, len(g.indexes))
 		var spill []int
 		for _, i := range g.indexes {
-			if t == nil || sv.overflow[i] {
+			if t == nil || sv.refused[i] != nil {
+				sv.spilled[i] = true
 				spill = append(spill, i)
 			} else {
 				own = append(own, i)
 			}
 		}
 		if len(own) > 0 {
-			b := s.place(t, sv.events, own)
+			b := sv.place(t, own)
 			if overflow != nil && !sv.allFresh(t, own) {
 				b.Twin = overflow.Name
 			}
@@ -152,7 +176,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 			sv.refuse(g.name, spill)
 			continue
 		}
-		b := s.place(overflow, sv.events, spill)
+		b := sv.place(overflow, spill)
 		if t != nil {
 			b.Twin = t.Name
 		}
@@ -178,6 +202,8 @@ func (sv *saving) allFresh(t *Table, indexes []int) bool {
 // another place than its table. It is the process's, as the ids are: two stores
 // may be given the same event.
 var lastDoubt atomic.Int64
+
+func markDoubt() { lastDoubt.Store(time.Now().UnixNano()) }
 
 // doubtFor is how long after that events are looked for in other tables, whatever
 // their age.
@@ -231,7 +257,7 @@ func (sv *saving) group(todo []int) []*group {
 
 // grow asks for the tables and columns that are missing and waits for them, but
 // not for long.
-func (sv *saving) grow(groups []*group) {
+func (sv *saving) grow(ctx context.Context, groups []*group) {
 	s := sv.store
 	type awaited struct {
 		done  <-chan struct{}
@@ -250,19 +276,17 @@ func (sv *saving) grow(groups []*group) {
 		}
 		t := s.catalog.get(g.name)
 		missing := sv.missing(t, g.indexes)
-		switch {
+		switch foreign := s.foreign(g.name); {
 		case t != nil && len(missing) == 0:
+		case t == nil && foreign != "":
+			s.warnSpill(g.name, "a table "+foreign, "table", g.name)
 		case s.cfg.Fixed:
 			s.warnFixed(g.name, t, missing)
 		case t != nil:
 			want(g.name, missing)
-		default:
-			if a := s.catalog.absent(g.name); a.foreign && !a.adoptable {
-				s.warnForeign(g.name)
-			} else if s.catalog.count()+fresh < s.cfg.MaxTables {
-				fresh++
-				want(g.name, missing)
-			}
+		case s.catalog.count()+fresh < s.cfg.MaxTables:
+			fresh++
+			want(g.name, missing)
 		}
 	}
 	if !s.cfg.Fixed && s.catalog.get(s.overflowName()) == nil {
@@ -273,6 +297,7 @@ func (sv *saving) grow(groups []*group) {
 		select {
 		case <-w.done:
 		case <-t.C:
+		case <-ctx.Done():
 		}
 		t.Stop()
 	}
@@ -288,7 +313,7 @@ func (sv *saving) lookForColumns(ctx context.Context, groups []*group) {
 			names = append(names, g.name)
 		}
 	}
-	_ = sv.store.catalog.refresh(ctx, sv.store.backend, names...)
+	_ = sv.store.catalog.refresh(ctx, sv.store.backend.Lookup, names...)
 }
 
 // missing returns the columns that the events would add to t.
@@ -312,49 +337,24 @@ func (sv *saving) missing(t *Table, indexes []int) []Column {
 	return missing[:max(0, min(len(missing), sv.store.cfg.MaxColumns-have))]
 }
 
-// refuse fails events that neither have a table nor an overflow table to go to.
+// refuse fails events that neither a table of their own takes nor an overflow table.
 func (sv *saving) refuse(table string, indexes []int) {
 	s := sv.store
 	for _, i := range indexes {
-		name, fields := table, []Column(nil)
-		if name == "" {
-			name = s.overflowName()
-		} else {
-			fields = wantedColumns(nil, sv.events[i].Fields, s.cfg.MaxColumns)
+		why := fmt.Errorf("there is no table %q", table)
+		missing, fields := s.overflowName(), []Column(nil)
+		switch foreign := s.foreign(table); {
+		case sv.refused[i] != nil:
+			why = fmt.Errorf("table %q refuses the event: %w", table, sv.refused[i])
+		case table == "":
+			why = errors.New("the tag cannot be the name of a table")
+		case foreign != "":
+			why = fmt.Errorf("table %q %s", table, foreign)
+		default:
+			missing, fields = table, wantedColumns(nil, sv.events[i].Fields, s.cfg.MaxColumns)
 		}
-		err := fmt.Errorf("there is neither a table %q nor %q: let someone who may create tables run: %s",
-			name, s.overflowName(), s.backend.DDL(name, fields))
+		err := fmt.Errorf("%w, and there is no table %q: let someone who may create tables run: %s",
+			why, s.overflowName(), s.backend.DDL(missing, fields))
 		sv.fail(i, err, !s.cfg.Fixed, false)
-	}
-}
-
-// warnFixed says once which statement would make what a store that may not create lacks.
-func (s *Store) warnFixed(name string, t *Table, missing []Column) {
-	if t == nil {
-		s.warnOnce(name, "auditing: a table is missing: its events are stored in audit_overflow",
-			"table", name, "statement", s.backend.DDL(name, missing))
-		return
-	}
-	s.warnOnce(name+"."+columnNames(missing), "auditing: columns are missing: their values are stored in audit_extra",
-		"table", name, "statement", s.backend.AddColumns(name, missing))
-}
-
-func (s *Store) warnForeign(name string) {
-	s.warnOnce(name, "auditing: a table is not one of audits and is left alone: the events of its tag are stored in audit_overflow",
-		"table", name)
-}
-
-// maxWarned bounds what warnOnce remembers.
-const maxWarned = 1000
-
-func (s *Store) warnOnce(key, message string, args ...any) {
-	s.mu.Lock()
-	first := !s.warned[key] && len(s.warned) < maxWarned
-	if first {
-		s.warned[strings.Clone(key)] = true
-	}
-	s.mu.Unlock()
-	if first {
-		s.logger().Warn(message, args...)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -60,15 +62,50 @@ func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Re
 }
 
 func (b *backend) relations(ctx context.Context, q querier, names []string) ([]gormstore.Relation, error) {
-	which := byNames
-	if names == nil {
-		which = withAudit
-	}
-	rows, err := q.QueryContext(ctx, relationsQuery+which+inOrder, b.cfg.Schema, names)
+	rows, err := q.QueryContext(ctx, relationsOf(names), b.cfg.Schema, names)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	return scanRelations(rows)
+}
+
+// Lookup implements [gormstore.Backend] on the connection that is kept for writing.
+func (b *backend) Lookup(ctx context.Context, names []string) (relations []gormstore.Relation, err error) {
+	l, err := b.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer b.give(l)
+	look := func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, relationsOf(names), b.cfg.Schema, names)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		relations, err = scanRelations(rows)
+		return err
+	}
+	if err = l.use(ctx, look); err != nil && isConnection(err) && ctx.Err() == nil {
+		// The kept connection was lost: a new one shows whether the server is away.
+		err = l.use(ctx, look)
+	}
+	return relations, err
+}
+
+func relationsOf(names []string) string {
+	if names == nil {
+		return relationsQuery + withAudit + inOrder
+	}
+	return relationsQuery + byNames + inOrder
+}
+
+// scanRelations reads the rows of relationsQuery, of database/sql or of pgx.
+func scanRelations(rows interface {
+	Next() bool
+	Scan(into ...any) error
+	Err() error
+}) ([]gormstore.Relation, error) {
 	var relations []gormstore.Relation
 	for rows.Next() {
 		var rel gormstore.Relation

@@ -54,20 +54,36 @@ func isConnection(err error) bool {
 	return true
 }
 
-// reasonOf sorts the server's errors by what can be done about them.
-func reasonOf(err error) gormstore.Reason {
+// reasonOf sorts the server's errors by what can be done about them. A value that is
+// not of its column's type may be the fault of a catalogue that was not looked up since.
+func reasonOf(err error, looked bool) gormstore.Reason {
 	var pgErr *pgconn.PgError
 	switch {
 	case errors.Is(err, errForeignDriver):
 		return gormstore.Refused
 	case errors.As(err, new(notConnected)), !errors.As(err, &pgErr):
 		return gormstore.Unavailable
-	case slices.Contains(staleStates, pgErr.Code), strings.HasPrefix(pgErr.Code, "22"):
+	case slices.Contains(staleStates, pgErr.Code), strings.HasPrefix(pgErr.Code, "22") && !looked:
 		return gormstore.Stale
 	case slices.Contains(passingStates, pgErr.Code), slices.Contains(passingClasses, pgErr.Code[:2]):
 		return gormstore.Unavailable
 	}
 	return gormstore.Refused
+}
+
+// Reason implements [gormstore.Backend]. The server's own words can hold values.
+func (b *backend) Reason(err error) string {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return err.Error()
+	}
+	reason := "SQLSTATE " + pgErr.Code
+	for _, of := range []struct{ what, name string }{{"constraint", pgErr.ConstraintName}, {"column", pgErr.ColumnName}} {
+		if of.name != "" {
+			reason += " of " + of.what + " " + of.name
+		}
+	}
+	return reason
 }
 
 var (

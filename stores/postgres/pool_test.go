@@ -31,31 +31,59 @@ func appPool(t *testing.T, dsn string, size int) (*gorm.DB, *sql.DB) {
 // TestHandlersCannotStarveTheirAudits: the application's transactions hold every
 // other connection of the pool, and each of their owners audits.
 func TestHandlersCannotStarveTheirAudits(t *testing.T) {
-	const size = 4
-	db, pool := appPool(t, pgtest.DSN(t), size)
-	s, err := postgres.New(t.Context(), db, postgres.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec := record(t, s)
-	if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 0}, core.As("me")); err != nil {
-		t.Fatal(err)
-	}
-	for range size - 1 {
-		tx := db.Begin()
-		if tx.Error != nil {
-			t.Fatal(tx.Error)
-		}
-		defer tx.Rollback()
-		if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 1}, core.As("me")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := pool.Stats().InUse; n != size {
-		t.Fatalf("%d connections are in use, want all %d", n, size)
-	}
-	if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 2, "new": true}, core.As("me")); err != nil {
-		t.Errorf("an audit with a new field while no connection is free: %v", err)
+	for name, c := range map[string]struct {
+		before []string // tags that are audited while connections are free
+		tag    string
+		fields core.Fields
+		own    bool // it goes to its own table
+	}{
+		"from the first audit on": {nil, "ev", core.Fields{"n": 1}, false},
+		"a table that is there":   {[]string{"ev"}, "ev", core.Fields{"n": 1}, true},
+		"a new field":             {[]string{"ev"}, "ev", core.Fields{"n": 1, "new": true}, true},
+		"a new tag":               {[]string{"ev"}, "other", core.Fields{"n": 1}, false},
+		"somebody else's table":   {[]string{"ev"}, "users", core.Fields{"n": 1}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const size = 4
+			dsn := pgtest.DSN(t)
+			d := connect(t, dsn)
+			d.exec(`CREATE TABLE users (id int)`)
+			db, pool := appPool(t, dsn, size)
+			s, err := postgres.New(t.Context(), db, postgres.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := record(t, s)
+			audit := func(tag, user string, fields core.Fields) {
+				t.Helper()
+				if err := rec.Audit(t.Context(), tag, fields, core.As(user)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, tag := range c.before {
+				audit(tag, "before", core.Fields{"n": 0})
+			}
+			for range size - 1 {
+				tx := db.Begin()
+				if tx.Error != nil {
+					t.Fatal(tx.Error)
+				}
+				defer tx.Rollback()
+			}
+			if n := pool.Stats().InUse; n != size {
+				t.Fatalf("%d connections are in use, want all %d", n, size)
+			}
+			for range size {
+				audit(c.tag, "holder", c.fields)
+			}
+			table := "audit_overflow"
+			if c.own {
+				table = c.tag
+			}
+			if n := ask[int](d, `SELECT count(*) FROM `+table+` WHERE audit_tag = $1 AND username = 'holder'`, c.tag); n != size {
+				t.Errorf("%d events in %s, want %d", n, table, size)
+			}
+		})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	gormpostgres "gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -119,6 +120,11 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) 
 	s, err := gormstore.New(ctx, b, gormstore.Config{
 		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
 	})
+	if err == nil {
+		if err = b.connect(ctx); err != nil {
+			s.Close(context.WithoutCancel(ctx))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("auditing: %w", err)
 	}
@@ -177,6 +183,37 @@ func (b *backend) prepare(ctx context.Context) error {
 	b.ddlKey = lockKey("grow", b.cfg.Schema)
 	return nil
 }
+
+// connect has the lanes hold their connections from the start: later the
+// application may hold all others.
+func (b *backend) connect(ctx context.Context) error {
+	for range cap(b.lanes) {
+		l := <-b.lanes
+		defer b.give(l)
+		if err := l.use(ctx, func(*pgx.Conn) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take waits for a lane, which is to be given back.
+func (b *backend) take(ctx context.Context) (*lane, error) {
+	select {
+	case l := <-b.lanes:
+		if b.ctx.Err() != nil {
+			b.give(l) // to Close
+			return nil, notSent{gormstore.ErrClosed}
+		}
+		return l, nil
+	case <-b.ctx.Done():
+		return nil, notSent{gormstore.ErrClosed}
+	case <-ctx.Done():
+		return nil, notSent{context.Cause(ctx)}
+	}
+}
+
+func (b *backend) give(l *lane) { b.lanes <- l }
 
 // Close waits for the writes under way and closes the connections that are ours.
 func (b *backend) Close(ctx context.Context) error {

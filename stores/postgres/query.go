@@ -78,7 +78,7 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 }
 
 // SchemaChanged implements [gormstore.Backend].
-func (b *backend) SchemaChanged(err error) bool { return reasonOf(err) == gormstore.Stale }
+func (b *backend) SchemaChanged(err error) bool { return reasonOf(err, false) == gormstore.Stale }
 
 // Prompt implements [gormstore.Backend]: pgx gives a connection up when ctx ends.
 func (b *backend) Prompt() bool { return true }

@@ -131,3 +131,44 @@ func TestNoPrivilege(t *testing.T) {
 		t.Errorf("the error is %v, want permission denied", err)
 	}
 }
+
+// TestWithoutAnOverflowTable: the error says why the event's own table does not have
+// it, and prints the statement that helps, no other.
+func TestWithoutAnOverflowTable(t *testing.T) {
+	for name, c := range map[string]struct {
+		tag, table string // "" is the table for tag
+		want       []string
+		create     string // the table of the statement
+	}{
+		"no table":         {"ev", `SELECT`, []string{`no table "ev"`}, "ev"},
+		"no name":          {"", `SELECT`, []string{"cannot be the name"}, "audit_overflow"},
+		"refused":          {"ev", "", []string{`"ev" refuses`, "ev_check"}, "audit_overflow"},
+		"somebody else's":  {"users", `CREATE TABLE users (id int)`, []string{`"users" is not one of audits`}, "audit_overflow"},
+		"Python library's": {"mytag", pythonTable, []string{`"mytag" is of the Python library`}, "audit_overflow"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := pgtest.DSN(t)
+			var l logs
+			s := open(t, dsn, postgres.Config{Fixed: true, Logger: l.logger()})
+			if c.table == "" {
+				c.table = s.DDL(c.tag, core.Fields{"n": 1}) + `ALTER TABLE ev ADD CONSTRAINT ev_check CHECK (n < 1)`
+			}
+			connect(t, dsn).exec(c.table)
+			err := s.Save(t.Context(), fresh(c.tag, core.Fields{"n": 1}))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range append(c.want, `CREATE TABLE "public"."`+c.create+`"`) {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %s: %v", want, err)
+				}
+			}
+			if n := strings.Count(err.Error(), "CREATE TABLE"); n != 1 {
+				t.Errorf("%d statements in the error, want one: %v", n, err)
+			}
+			if strings.Contains(l.String(), "stored in audit_overflow") {
+				t.Errorf("warned of what did not happen:\n%s", l.String())
+			}
+		})
+	}
+}

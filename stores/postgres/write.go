@@ -11,16 +11,11 @@ import (
 // one transaction; after any failure table by table and, where a table refuses,
 // in halves until the rows that it refuses stand alone.
 func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
-	var l *lane
-	select {
-	case l = <-b.lanes:
-		defer func() { b.lanes <- l }()
-	case <-ctx.Done():
-		return failAll(nil, batches, notSent{context.Cause(ctx)}, nil)
+	l, err := b.take(ctx)
+	if err != nil {
+		return failAll(nil, batches, err, nil)
 	}
-	if b.ctx.Err() != nil {
-		return failAll(nil, batches, notSent{gormstore.ErrClosed}, nil)
-	}
+	defer b.give(l)
 	w := &writing{backend: b, lane: l}
 	if err := w.send(ctx, false, batches...); err == nil {
 		return nil
@@ -86,7 +81,7 @@ func (w *writing) careful(ctx context.Context, batch gormstore.Batch) {
 	switch {
 	case err == nil:
 		w.refused = 0
-	case reasonOf(err) != gormstore.Refused:
+	case reasonOf(err, batch.Looked) != gormstore.Refused:
 		w.fail(batch, err)
 	case len(batch.Rows) == 1:
 		w.refused++
@@ -113,7 +108,7 @@ func failAll(failures []gormstore.RowFailure, batches []gormstore.Batch, err err
 	for _, batch := range batches {
 		for _, r := range batch.Rows {
 			failures = append(failures, gormstore.RowFailure{
-				Index: r.Index, Err: err, Why: reasonOf(err), Unknown: unknown[r.Index] || isUnknown(err),
+				Index: r.Index, Err: err, Why: reasonOf(err, batch.Looked), Unknown: unknown[r.Index] || isUnknown(err),
 			})
 		}
 	}

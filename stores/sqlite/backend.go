@@ -39,6 +39,11 @@ func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Re
 	return relations(ctx, b.pool, names)
 }
 
+// Lookup implements [gormstore.Backend].
+func (b *backend) Lookup(ctx context.Context, names []string) ([]gormstore.Relation, error) {
+	return b.Relations(ctx, names)
+}
+
 // querier is a pool or a connection.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -150,18 +151,39 @@ func durable(ctx context.Context, conn *sql.Conn) (restore func(), err error) {
 // SchemaChanged implements [gormstore.Backend].
 func (b *backend) SchemaChanged(err error) bool { return reasonOf(err) == gormstore.Stale }
 
-// reasonOf sorts SQLite's errors by their texts, which all its drivers share.
-func reasonOf(err error) gormstore.Reason {
-	text := err.Error()
-	for _, s := range []string{"no such table", "no such column", "has no column named"} {
-		if strings.Contains(text, s) {
-			return gormstore.Stale
+// Reason implements [gormstore.Backend]. Only a trigger's own text can hold values.
+func (b *backend) Reason(err error) string {
+	for _, kind := range []string{"CHECK", "NOT NULL", "UNIQUE", "FOREIGN KEY"} {
+		if _, of, ok := strings.Cut(err.Error(), kind+" constraint failed"); ok {
+			return kind + " constraint failed" + of
 		}
 	}
-	for _, s := range []string{"constraint failed", "datatype mismatch", "too big"} {
-		if strings.Contains(text, s) {
-			return gormstore.Refused
-		}
+	return cmp.Or(textOf(err, staleTexts), textOf(err, refusedTexts))
+}
+
+// The texts of SQLite's errors, which all its drivers share.
+var (
+	staleTexts   = []string{"no such table", "no such column", "has no column named"}
+	refusedTexts = []string{"constraint failed", "datatype mismatch", "too big"}
+)
+
+// reasonOf sorts SQLite's errors by what can be done about them.
+func reasonOf(err error) gormstore.Reason {
+	switch {
+	case textOf(err, staleTexts) != "":
+		return gormstore.Stale
+	case textOf(err, refusedTexts) != "":
+		return gormstore.Refused
 	}
 	return gormstore.Unavailable
+}
+
+// textOf returns the text that err contains, "" when it is none of texts.
+func textOf(err error, texts []string) string {
+	for _, s := range texts {
+		if strings.Contains(err.Error(), s) {
+			return s
+		}
+	}
+	return ""
 }

@@ -1,0 +1,135 @@
+package gormstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// database is a Backend of which a test decides what it does.
+type database struct {
+	Backend // nil: what it does not implement is not called
+	grow    func(ctx context.Context, table string) error
+	write   func([]Batch) []RowFailure
+
+	mu     sync.Mutex
+	tables []string
+}
+
+func (d *database) Relations(_ context.Context, names []string) ([]Relation, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var relations []Relation
+	for _, name := range d.tables {
+		if names == nil || slices.Contains(names, name) {
+			relations = append(relations, Relation{Name: name, Columns: baseColumns, Table: true, UniqueID: true})
+		}
+	}
+	return relations, nil
+}
+
+func (d *database) Lookup(ctx context.Context, names []string) ([]Relation, error) {
+	return d.Relations(ctx, names)
+}
+
+func (d *database) Grow(ctx context.Context, table string, _ []Column) error {
+	if table != Overflow && d.grow != nil {
+		return d.grow(ctx, table)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tables = append(d.tables, table)
+	return nil
+}
+
+func (d *database) Write(_ context.Context, batches []Batch) []RowFailure {
+	if d.write == nil {
+		return nil
+	}
+	return d.write(batches)
+}
+
+func (d *database) Keeps(any, Kind) bool        { return true }
+func (d *database) Reason(error) string         { return "it says so" }
+func (d *database) Close(context.Context) error { return nil }
+
+func newStore(t *testing.T, d *database) *Store {
+	t.Helper()
+	s, err := New(t.Context(), d, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newEvent(tag string) core.Event { return core.Event{Tag: tag, User: "me"}.Normalize(0) }
+
+// TestADivertedEventIsInDoubt: an event whose table would not have it, for either
+// reason, is looked for in the overflow table when it is saved again.
+func TestADivertedEventIsInDoubt(t *testing.T) {
+	for name, why := range map[string]Reason{"stale": Stale, "refused": Refused} {
+		t.Run(name, func(t *testing.T) {
+			lastDoubt.Store(0)
+			var spilled, twins []string
+			refusing := true
+			d := &database{tables: []string{"ev"}, write: func(batches []Batch) (failures []RowFailure) {
+				for _, b := range batches {
+					if b.Table.Name == Overflow {
+						spilled = append(spilled, b.Twin)
+						continue
+					}
+					twins = append(twins, b.Twin)
+					if refusing {
+						failures = append(failures, RowFailure{Index: 0, Err: errors.New("no"), Why: why})
+					}
+				}
+				return failures
+			}}
+			s := newStore(t, d)
+			s.catalog.get("ev").since = time.Time{} // long known
+			events := []core.Event{newEvent("ev")}
+			if err := s.Save(t.Context(), events); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(spilled, []string{"ev"}) {
+				t.Fatalf("the event was written to the overflow table with the twins %q, want once with ev", spilled)
+			}
+			if twins[0] != "" {
+				t.Fatalf("a fresh event was looked for in %q", twins[0])
+			}
+			refusing, twins = false, nil
+			if err := s.Save(t.Context(), events); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(twins, []string{Overflow}) {
+				t.Errorf("saved again the event was looked for in %q, want in the overflow table", twins)
+			}
+		})
+	}
+}
+
+// TestSaveDoesNotOutwaitItsContext while a table grows.
+func TestSaveDoesNotOutwaitItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{grow: func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		s := newStore(t, d)
+		defer s.Close(t.Context())
+		const given = growWait / 2
+		ctx, cancel := context.WithTimeout(t.Context(), given)
+		defer cancel()
+		start := time.Now()
+		_ = s.Save(ctx, []core.Event{newEvent("ev")})
+		if waited := time.Since(start); waited != given {
+			t.Errorf("Save with %v to live took %v", given, waited)
+		}
+	})
+}
