@@ -65,21 +65,6 @@ func TestRetryUntilStored(t *testing.T) {
 	}
 }
 
-func TestBackoff(t *testing.T) {
-	want := []time.Duration{4, 8, 16, 32, 64, 128, 256, 500, 500, 500}
-	for i, full := range want {
-		full *= time.Millisecond
-		for range 200 {
-			if d := backoff(i + 1); d < full/2 || d >= full {
-				t.Fatalf("backoff(%d) is %v, want %v to %v", i+1, d, full/2, full)
-			}
-		}
-	}
-	if d := backoff(1 << 40); d < maxBackoff/2 || d >= maxBackoff {
-		t.Errorf("backoff of many is %v", d)
-	}
-}
-
 func TestPermanentFailureReturnsAtOnce(t *testing.T) {
 	for name, failure := range map[string]Failure{
 		"an error":  {Err: &storeError{code: 42}},

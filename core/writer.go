@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"time"
 )
@@ -230,7 +229,7 @@ func (r *Recorder) finish(c *call, f *Failure, now time.Time) {
 		return
 	}
 	if (f.Retry || f.Unknown) && r.base.Err() == nil && c.deadline.After(now) {
-		c.notBefore = now.Add(backoff(c.attempts))
+		c.notBefore = now.Add(Backoff(c.attempts, minBackoff, maxBackoff))
 		r.queue.retry(c)
 		return
 	}
@@ -292,7 +291,7 @@ func (r *Recorder) pace(batch []*call, failures []*Failure, now time.Time) {
 		fresh = fresh || c.attempts == 0
 	}
 	r.pauses++
-	r.pause.retries = now.Add(backoff(r.pauses))
+	r.pause.retries = now.Add(Backoff(r.pauses, minBackoff, maxBackoff))
 	if fresh {
 		r.pause.fresh = r.pause.retries
 	}
@@ -302,15 +301,6 @@ const (
 	minBackoff = 4 * time.Millisecond
 	maxBackoff = 500 * time.Millisecond
 )
-
-// backoff is how long to wait after the nth failure in a row, from 1.
-func backoff(n int) time.Duration {
-	d := maxBackoff
-	if n < 8 {
-		d = min(minBackoff<<(n-1), maxBackoff)
-	}
-	return d/2 + rand.N(d/2)
-}
 
 // callStore is Save, with a panic of the store turned into an error.
 func (r *Recorder) callStore(ctx context.Context, events []Event) (err error) {

@@ -2,10 +2,11 @@ package gormstore
 
 import (
 	"context"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/auditing-go/auditing/core"
 )
 
 // Limits of growing. A Save waits for new tables and columns only so long; then
@@ -169,11 +170,7 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 		j.failures = 0
 	} else {
 		j.failures++
-		pause := maxGrowPause
-		if j.failures < 9 {
-			pause = min(minGrowPause<<(j.failures-1), maxGrowPause)
-		}
-		j.resume = time.Now().Add(pause/2 + rand.N(pause/2))
+		j.resume = time.Now().Add(core.Backoff(j.failures, minGrowPause, maxGrowPause))
 	}
 	first := j.failures == 1
 	g.mu.Unlock()

@@ -30,6 +30,7 @@ func TestRetyped(t *testing.T) {
 			t.Run(fmt.Sprintf("%T to %s", c.value, typ), func(t *testing.T) {
 				dsn := pgtest.DSN(t)
 				d := connect(t, dsn)
+				d.exec(made(t, dsn, "ev", core.Fields{"n": c.value}))
 				s := open(t, dsn, postgres.Config{})
 				write := func(n int) {
 					var events []core.Event

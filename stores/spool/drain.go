@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -275,17 +274,13 @@ func (s *Store) callNext(events []core.Event) (err error) {
 
 // pause waits after the nth failure in a row. It reports false when the spool stops.
 func (s *Store) pause(n int) bool {
-	d := s.tune.maxBackoff
-	if n < 16 {
-		d = min(s.tune.minBackoff<<(n-1), d)
-	}
 	s.mu.Lock()
 	kick, stopped := s.kick, s.stopped
 	s.mu.Unlock()
 	if stopped {
 		return false
 	}
-	t := time.NewTimer(d/2 + rand.N(d/2+1))
+	t := time.NewTimer(core.Backoff(n, s.tune.minBackoff, s.tune.maxBackoff))
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -165,8 +165,18 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// start starts the postmaster and waits until it takes connections.
+// start starts the postmaster and waits until it takes connections. After a kill the
+// children of the one before may take a moment to end; until then they refuse it.
 func (s *Server) start() error {
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		err := s.launch()
+		if err == nil || !strings.Contains(err.Error(), "pre-existing shared memory block") || time.Since(began) > startTimeout {
+			return err
+		}
+	}
+}
+
+func (s *Server) launch() error {
 	logged, err := os.Create(filepath.Join(s.dir, "log"))
 	if err != nil {
 		return err
