@@ -193,19 +193,27 @@ func (r *Recorder) save(o *outbox) int {
 
 // gather lets those who were just let go queue first, for they often audit again:
 // otherwise the callers split into groups that wait for each other. It yields until
-// all are there, as long as some still come, and not much longer.
+// all are there, as long as some still come. Where two groups are written side by
+// side they may split.
 func (r *Recorder) gather(all int) {
-	const calm, most = 4, 100
-	for yields, since, before := 0, 0, -1; yields < most && since < calm; yields++ {
+	const calm, most = 20 * time.Microsecond, time.Millisecond
+	began := time.Now()
+	last, before := began, -1
+	for {
 		runtime.Gosched()
 		r.mu.Lock()
 		n := r.queue.len()
+		split := r.brisk && r.overlaps && n >= 2*enough
 		r.mu.Unlock()
-		if n >= all {
+		if n >= all || split {
 			return
 		}
-		if since++; n != before {
-			before, since = n, 0
+		now := time.Now()
+		if n != before {
+			before, last = n, now
+		}
+		if now.Sub(last) > calm || now.Sub(began) > most {
+			return
 		}
 	}
 }
