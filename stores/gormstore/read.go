@@ -14,6 +14,8 @@ import (
 
 // Read implements [core.Reader]. With a tag it reads that tag's table and the
 // overflow table, without one every table of audits that this process knows of.
+// A row that the Python library left without a time, or with one that no event can
+// have, is read last, as of the first microsecond of the year 1.
 func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	if s.isClosed() {
 		return core.Page{}, ErrClosed
@@ -82,17 +84,45 @@ func (s *Store) tablesOf(ctx context.Context, tag string) ([]*Table, error) {
 	return tables, nil
 }
 
-// readTable reads the newest want events of one table. SQL finds a superset of
-// what matches, because a field may be in audit_extra; the query itself decides.
+// noTime is when a row is taken to be of that has no time: the first that a cursor
+// can name.
+var noTime = time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)
+
+// endOfTime is when no event can be any more.
+var endOfTime = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// readTable reads the newest want events of one table.
 func (s *Store) readTable(ctx context.Context, t *Table, q core.Query, want int, newerThan *core.Event) ([]core.Event, error) {
+	part := part{table: t, want: want, newerThan: newerThan}
+	events, err := s.readPart(ctx, part, q)
+	if err == nil && t.Local && len(events) < want {
+		part.undated, part.want = true, want-len(events)
+		var undated []core.Event
+		undated, err = s.readPart(ctx, part, q)
+		events = append(events, undated...)
+	}
+	return events, err
+}
+
+// part is what is read of one table.
+type part struct {
+	table     *Table
+	undated   bool // the rows without a time of an event, else those with one
+	want      int
+	newerThan *core.Event // nil is no bound
+}
+
+// readPart reads the newest events of a part. SQL finds a superset of what matches,
+// because a field may be in audit_extra; the query itself decides.
+func (s *Store) readPart(ctx context.Context, p part, q core.Query) ([]core.Event, error) {
 	var events []core.Event
 	cursor, after, err := q.Cursor()
 	if err != nil {
 		return nil, err
 	}
 	for {
-		query, args := s.selectPage(t, q, cursor, after, newerThan, want)
-		rows, err := s.scan(ctx, t, query, args)
+		query, args := s.selectPage(p, q, cursor, after)
+		rows, err := s.scan(ctx, p.table, query, args)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +131,7 @@ func (s *Store) readTable(ctx context.Context, t *Table, q core.Query, want int,
 				events = append(events, e)
 			}
 		}
-		if len(rows) < want || len(events) >= want {
+		if len(rows) < p.want || len(events) >= p.want {
 			return events, nil
 		}
 		last := rows[len(rows)-1]
@@ -109,9 +139,9 @@ func (s *Store) readTable(ctx context.Context, t *Table, q core.Query, want int,
 	}
 }
 
-// selectPage returns the SELECT for one page of one table.
-func (s *Store) selectPage(t *Table, q core.Query, cursor core.Cursor, after bool, newerThan *core.Event, limit int) (string, []any) {
-	b := s.backend
+// selectPage returns the SELECT for one page of a part.
+func (s *Store) selectPage(p part, q core.Query, cursor core.Cursor, after bool) (string, []any) {
+	b, t := s.backend, p.table
 	var args []any
 	param := func(v any, k Kind) string {
 		args = append(args, b.Arg(v, k))
@@ -126,6 +156,15 @@ func (s *Store) selectPage(t *Table, q core.Query, cursor core.Cursor, after boo
 		columns = append(columns, b.Select(Quote(c.Name), c.Kind))
 	}
 	where = append(where, `"audit_id" IS NOT NULL`)
+	datetime, order := func() string { return `"datetime"` }, `"datetime" DESC, "audit_id" DESC`
+	switch {
+	case p.undated:
+		where = append(where, `("datetime" IS NULL OR "datetime" <= `+param(noTime, when)+` OR "datetime" >= `+param(endOfTime, when)+")")
+		datetime, order = func() string { return param(noTime, when) }, `"audit_id" DESC`
+		columns[datetimeColumn] = "NULL" // infinity is no time.Time
+	case t.Local:
+		where = append(where, `"datetime" > `+param(noTime, when)+` AND "datetime" < `+param(endOfTime, when))
+	}
 	if q.Tag != "" {
 		cond := `"audit_tag" = ` + param(q.Tag, Text)
 		if name, _ := s.tableName(q.Tag); t.Local && name == t.Name {
@@ -138,16 +177,16 @@ func (s *Store) selectPage(t *Table, q core.Query, cursor core.Cursor, after boo
 		where = append(where, `"username" = `+param(q.User, Text))
 	}
 	if !q.From.IsZero() {
-		where = append(where, `"datetime" >= `+param(q.From, when))
+		where = append(where, datetime()+" >= "+param(q.From, when))
 	}
 	if !q.To.IsZero() {
-		where = append(where, `"datetime" < `+param(q.To, when))
+		where = append(where, datetime()+" < "+param(q.To, when))
 	}
 	if after {
-		where = append(where, `("datetime", "audit_id") < (`+param(cursor.Time, when)+", "+param(cursor.ID, UUID)+")")
+		where = append(where, "("+datetime()+`, "audit_id") < (`+param(cursor.Time, when)+", "+param(cursor.ID, UUID)+")")
 	}
-	if newerThan != nil {
-		where = append(where, `("datetime", "audit_id") > (`+param(newerThan.Time, when)+", "+param(newerThan.ID, UUID)+")")
+	if p.newerThan != nil {
+		where = append(where, "("+datetime()+`, "audit_id") > (`+param(p.newerThan.Time, when)+", "+param(p.newerThan.ID, UUID)+")")
 	}
 	for _, name := range sortedNames(q.Fields) {
 		if cond := s.fieldCondition(t, name, q.Fields[name], param); cond != "" {
@@ -155,8 +194,7 @@ func (s *Store) selectPage(t *Table, q core.Query, cursor core.Cursor, after boo
 		}
 	}
 	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + b.Table(t.Name) +
-		" WHERE " + strings.Join(where, " AND ") +
-		fmt.Sprintf(` ORDER BY "datetime" DESC, "audit_id" DESC LIMIT %d`, limit)
+		" WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + fmt.Sprintf(" LIMIT %d", p.want)
 	return query, args
 }
 
@@ -208,7 +246,7 @@ func f64IsInt(f float64) bool { return f >= -1<<63 && f < 1<<63 && f == float64(
 func (t *Table) columns() []Column {
 	columns := BaseColumns()
 	if t.Local {
-		columns[1].Kind = LocalTime
+		columns[datetimeColumn].Kind = LocalTime
 	}
 	return append(columns, t.Fields...)
 }
@@ -273,7 +311,10 @@ func (s *Store) event(t *Table, columns []Column, raw []any) (core.Event, error)
 		case "username":
 			e.User, _ = v.(string)
 		case "datetime":
-			e.Time, _ = v.(time.Time)
+			var ok bool
+			if e.Time, ok = v.(time.Time); !ok {
+				e.Time = noTime
+			}
 		case "ip":
 			request.IP = text(v)
 		case "host":

@@ -41,6 +41,9 @@ var baseColumns = []Column{
 	{"audit_id", UUID}, {"audit_tag", Text}, {"audit_request", JSON}, {"audit_extra", JSON},
 }
 
+// datetimeColumn is the place of the time among the base columns.
+const datetimeColumn = 1
+
 // leadingColumns is how many of the base columns stand before the fields.
 const leadingColumns = 5
 

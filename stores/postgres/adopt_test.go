@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -95,4 +96,59 @@ func TestTakingOverGoesOnAfterACrash(t *testing.T) {
 	eventually(t, "all rows have ids", func() bool {
 		return ask[int](d, `SELECT count(*) FROM mytag WHERE audit_id IS NULL`) == 0
 	})
+}
+
+// TestOldRowsWithoutATime are read last, each once, and so are those whose time is
+// none that an event can have.
+func TestOldRowsWithoutATime(t *testing.T) {
+	for _, zone := range []string{"", "America/New_York"} {
+		t.Run("zone "+zone, func(t *testing.T) {
+			dsn := pgtest.DSN(t)
+			d := connect(t, dsn)
+			d.exec(`CREATE TABLE mytag (username text, datetime timestamp, a text);
+				INSERT INTO mytag SELECT 'undated', CASE i % 5 WHEN 0 THEN 'infinity'::timestamp WHEN 1 THEN '-infinity' WHEN 2 THEN '0044-03-15 BC' WHEN 3 THEN '20000-01-01' END, i FROM generate_series(1, 25) i;
+				INSERT INTO mytag SELECT 'dated', '2020-01-01', i FROM generate_series(1, 5) i`)
+			s := open(t, dsn, postgres.Config{Zone: zone})
+			rec := record(t, s)
+			news := 0
+			eventually(t, "the table is taken over", func() bool {
+				if err := rec.Audit(t.Context(), "mytag", core.Fields{"a": "new"}, core.As("me")); err != nil {
+					t.Fatal(err)
+				}
+				news++
+				return ask[int](d, `SELECT count(*) FROM mytag WHERE username = 'me'`) > 0 && ask[int](d, `SELECT count(*) FROM mytag WHERE audit_id IS NULL`) == 0
+			})
+			for _, q := range []core.Query{{Tag: "mytag", Limit: 4}, {Limit: 7}, {Tag: "mytag", Limit: 40}, {User: "undated", Limit: 5}, {To: time.Now().Add(time.Hour), Limit: 3}, {From: time.Date(2, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 3}} {
+				want := map[string]int{"undated": 25, "dated": 5, "me": news}
+				if q.User != "" {
+					want = map[string]int{q.User: want[q.User]}
+				}
+				if !q.From.IsZero() {
+					delete(want, "undated")
+				}
+				got, order := map[string]int{}, []string{}
+				seen := map[string]bool{}
+				for next := true; next; next = q.After != "" {
+					page, err := s.Read(t.Context(), q)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, e := range page.Events {
+						if seen[e.ID.String()] {
+							t.Errorf("%v came twice", e)
+						}
+						seen[e.ID.String()] = true
+						got[e.User]++
+						if n := len(order); n == 0 || order[n-1] != e.User {
+							order = append(order, e.User)
+						}
+					}
+					q.After = page.Next
+				}
+				if !maps.Equal(got, want) || len(order) != len(want) || want["undated"] > 0 && order[len(order)-1] != "undated" {
+					t.Errorf("%+v reads %v in the order %v, want %v", q, got, order, want)
+				}
+			}
+		})
+	}
 }

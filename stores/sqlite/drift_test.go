@@ -43,12 +43,14 @@ func TestChangedBehindOurBack(t *testing.T) {
 		events int    // how many can be read afterwards
 		check  string // is true afterwards
 	}{
-		"table dropped":     {`DROP TABLE ev`, 1, `SELECT count(*) = 1 FROM ev WHERE n = 2`},
-		"column dropped":    {`ALTER TABLE ev DROP COLUMN n`, 2, `SELECT count(*) = 1 FROM ev WHERE n = 2`},
-		"column added":      {`ALTER TABLE ev ADD COLUMN later text DEFAULT 'x'`, 2, `SELECT count(*) = 2 FROM ev WHERE later = 'x'`},
-		"table renamed":     {`ALTER TABLE ev RENAME TO old`, 1, `SELECT count(*) = 1 FROM old`},
-		"a trigger refuses": {`CREATE TRIGGER no BEFORE INSERT ON ev BEGIN SELECT RAISE(ABORT, 'no'); END`, 2, `SELECT count(*) = 1 FROM audit_overflow WHERE audit_tag = 'ev'`},
-		"overflow dropped":  {`DROP TABLE audit_overflow`, 2, `SELECT count(*) = 2 FROM ev`},
+		"table dropped":      {`DROP TABLE ev`, 1, `SELECT count(*) = 1 FROM ev WHERE n = 2`},
+		"column dropped":     {`ALTER TABLE ev DROP COLUMN n`, 2, `SELECT count(*) = 1 FROM ev WHERE n = 2`},
+		"our column dropped": {`ALTER TABLE ev DROP COLUMN audit_tag`, 1, `SELECT count(*) = 1 FROM audit_overflow`},
+		"key dropped":        {`CREATE TABLE keyless AS SELECT * FROM ev; DROP TABLE ev; ALTER TABLE keyless RENAME TO ev`, 1, `SELECT count(*) = 1 FROM audit_overflow`},
+		"column added":       {`ALTER TABLE ev ADD COLUMN later text DEFAULT 'x'`, 2, `SELECT count(*) = 2 FROM ev WHERE later = 'x'`},
+		"table renamed":      {`ALTER TABLE ev RENAME TO old`, 1, `SELECT count(*) = 1 FROM old`},
+		"a trigger refuses":  {`CREATE TRIGGER no BEFORE INSERT ON ev BEGIN SELECT RAISE(ABORT, 'no'); END`, 2, `SELECT count(*) = 1 FROM audit_overflow WHERE audit_tag = 'ev'`},
+		"overflow dropped":   {`DROP TABLE audit_overflow`, 2, `SELECT count(*) = 2 FROM ev`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "audits.db")

@@ -163,7 +163,7 @@ func (b *backend) Reason(err error) string {
 
 // The texts of SQLite's errors, which all its drivers share.
 var (
-	staleTexts   = []string{"no such table", "no such column", "has no column named"}
+	staleTexts   = []string{"no such table", "no such column", "has no column named", "ON CONFLICT clause does not match"}
 	refusedTexts = []string{"constraint failed", "datatype mismatch", "too big"}
 )
 
