@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,10 @@ type Want struct {
 	Beside  string  `json:",omitempty"`
 	AtLeast float64 `json:",omitempty"`
 	AtMost  float64 `json:",omitempty"`
-	// LimitedBy names a side that shows how far the ground allows to go.
-	LimitedBy string `json:",omitempty"`
+	// LimitedBy names a side that shows how far the ground allows to go, as a ratio
+	// to LimitBeside, which defaults to Beside.
+	LimitedBy   string `json:",omitempty"`
+	LimitBeside string `json:",omitempty"`
 	// Reason says why it is missed, where it is.
 	Reason string `json:",omitempty"`
 }
@@ -149,20 +152,20 @@ func (c Case) holds(want Want, samples [][]Sample) WantResult {
 	named := func(name string) int {
 		return slices.IndexFunc(c.Sides, func(s Side) bool { return s.Name == name })
 	}
-	seen := func(of []Sample) Spread {
-		if want.Beside == "" {
+	seen := func(of []Sample, beside string) Spread {
+		if beside == "" {
 			return spread(of, func(round int) float64 { return of[round][want.Figure] })
 		}
-		return ratio(of, samples[named(want.Beside)], want.Figure)
+		return ratio(of, samples[named(beside)], want.Figure)
 	}
 	if want.Beside != "" && len(samples[named(want.Beside)]) == 0 {
 		w.Missing = c.Sides[named(want.Beside)].Missing
 		return w
 	}
-	w.Seen = seen(samples[0])
+	w.Seen = seen(samples[0], want.Beside)
 	w.Met = w.Seen.Median >= want.AtLeast && (want.AtMost == 0 || w.Seen.Median <= want.AtMost)
 	if i := named(want.LimitedBy); i >= 0 && len(samples[i]) > 0 {
-		limit := seen(samples[i])
+		limit := seen(samples[i], cmp.Or(want.LimitBeside, want.Beside))
 		w.Limit = &limit
 	}
 	return w

@@ -13,11 +13,13 @@ import (
 )
 
 const (
-	emptyName    = "into an empty table"
-	oneTagName   = "of one tag alone"
-	pipelineName = "limit: a pipeline of as many ready rows"
-	people       = 1000 // users that the rows belong to
-	callersOf    = 64   // callers that insert
+	emptyName      = "into an empty table"
+	oneTagName     = "of one tag alone"
+	pipelineName   = "limit: a pipeline of as many ready rows"
+	readyName      = "limit: ready rows on two connections"
+	readyEmptyName = "limit: the same into an empty table"
+	people         = 1000 // users that the rows belong to
+	callersOf      = 64   // callers that insert
 )
 
 func growthCases(ctx context.Context, l *lab) ([]Case, error) {
@@ -29,6 +31,10 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := db.like(ctx, "limit_rows"); err != nil {
+		return nil, err
+	}
+	limitEmpty := db.ready(readyEmptyName, "limit_rows", callersOf, userName, "TRUNCATE limit_rows")
 	empty := db.inserting(emptyName, func(int) string { return tag }, "TRUNCATE "+tag)
 	sizes := []int{l.choose(10_000, 1_000_000, 1_000_000)}
 	if l.long {
@@ -43,8 +49,8 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 		rows := number(float64(size)) + " rows"
 		inserts = append(inserts, Case{
 			Name: fmt.Sprintf("insert rate at %s, %d callers", rows, callersOf), Figures: []string{Rate, P50, P99},
-			Sides: []Side{db.inserting("auditing", func(int) string { return name }), empty},
-			Wants: []Want{{Figure: Rate, Beside: emptyName, AtLeast: 0.8}},
+			Sides: []Side{db.inserting("auditing", func(int) string { return name }), empty, db.ready(readyName, name, callersOf, userName), limitEmpty},
+			Wants: []Want{{Figure: Rate, Beside: emptyName, AtLeast: 0.8, LimitedBy: readyName, LimitBeside: readyEmptyName, Reason: reasonLarge}},
 		})
 		reads = append(reads, db.newest("newest 50 by user within one tag, "+rows, name, 5))
 	}
@@ -74,6 +80,8 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 		many.newest("newest 50 by user across all tags, "+of, "", 0))
 	return append(inserts, reads...), nil
 }
+
+const reasonLarge = "A row of one of a thousand users goes anywhere in the index by user; the limit is what ready rows lose in the same table."
 
 const reasonSpread = "Each tag is a table, so that a batch of 64 tags is 64 statements and 192 indexes to touch instead of one and three; " +
 	"the limit is as many ready rows in one pipeline."

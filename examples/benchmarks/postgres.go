@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,7 +14,7 @@ const (
 	sqlName   = "database/sql, prepared"
 	py1Name   = "the Python original, 1 thread"
 	py16Name  = "the Python original, 16 threads"
-	limitName = "limit: as many ready rows a statement"
+	limitName = "limit: ready rows on two connections"
 )
 
 func postgresCases(ctx context.Context, l *lab) ([]Case, error) {
@@ -25,9 +26,6 @@ func postgresCases(ctx context.Context, l *lab) ([]Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.like(ctx, "limit_rows"); err != nil {
-		return nil, err
-	}
 	python, why := newPython(ctx, l, db)
 	var cases []Case
 	for _, callers := range []int{1, 16, 64, 256} {
@@ -37,7 +35,11 @@ func postgresCases(ctx context.Context, l *lab) ([]Case, error) {
 			c.Sides = append(c.Sides, python.side(py1Name, 1, why))
 			c.Wants = []Want{{Figure: Rate, Beside: pgxName, AtLeast: 0.95, Reason: reasonLone}}
 		} else {
-			c.Sides = append(c.Sides, python.side(py16Name, 16, why), db.limit(callers))
+			limit, err := db.limit(ctx, callers)
+			if err != nil {
+				return nil, err
+			}
+			c.Sides = append(c.Sides, python.side(py16Name, 16, why), limit)
 			c.Wants = wantsOf(callers)
 		}
 		cases = append(cases, c)
@@ -76,35 +78,45 @@ func wantsOf(callers int) []Want {
 
 const (
 	reasonLone   = "Both are one statement and one commit; what is left is the audit's own bookkeeping."
-	reasonShared = "The limit is rows that are ready, as many a statement as there are callers, on one connection and with nobody to tell. " +
-		"What is between it and the audits is to wake the callers, to build their events, and that a batch rarely holds all of them."
-	reasonWaits = "An audit that comes while a write is under way waits for that one and for its own, so that the slowest wait for two."
+	reasonShared = "The limit is as many rows at a time as there are callers, made beforehand, half of them on each of two connections, and with nobody to tell."
+	reasonWaits  = "An audit that comes while a write is under way waits for that one and for its own, so that the slowest wait for two."
 )
 
-// limit is what the server takes from one connection when nobody has to be told:
-// as many rows a statement as there are callers, all made beforehand.
-func (db *database) limit(callers int) Side {
-	return Side{Name: limitName, Aside: true, Measure: func(ctx context.Context, d time.Duration) (Sample, error) {
-		if err := db.exec(ctx, "TRUNCATE limit_rows"); err != nil {
+// limit makes a table for ready rows and is their side.
+func (db *database) limit(ctx context.Context, callers int) (Side, error) {
+	const table = "limit_rows"
+	return db.ready(limitName, table, callers, func(int) string { return user }, "TRUNCATE "+table), db.like(ctx, table)
+}
+
+// ready is what the server takes when nobody has to be told: all callers' rows at a
+// time, made beforehand, half of them on each of two connections.
+func (db *database) ready(name, table string, callers int, userOf func(n int) string, before ...string) Side {
+	return Side{Name: name, Aside: true, Measure: func(ctx context.Context, d time.Duration) (Sample, error) {
+		if err := db.exec(ctx, before...); err != nil {
 			return nil, err
 		}
-		conn, err := db.pool.Acquire(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer conn.Release()
-		ready := make([]arrays, 1+int(d.Seconds()*200_000)/callers)
-		for i := range ready {
-			ready[i] = columnsOf(newRows(callers))
-		}
-		start, rows := time.Now(), 0
-		for len(ready) > 0 && time.Since(start) < d {
-			if _, err := conn.Exec(ctx, unnest("limit_rows"), ready[0]...); err != nil {
-				return nil, err
+		statements := make([]arrays, 2+int(d.Seconds()*200_000)/callers*2)
+		for i := range statements {
+			rows := newRows(callers / 2)
+			for at := range rows {
+				rows[at].Username = userOf(i*len(rows) + at)
 			}
-			ready = ready[1:]
-			rows += callers
+			statements[i] = columnsOf(rows)
 		}
-		return Sample{Rate: float64(rows) / time.Since(start).Seconds()}, nil
+		var written atomic.Int64
+		start := time.Now()
+		err := split(len(statements), func(from, to int) error {
+			for _, s := range statements[from:to] {
+				if time.Since(start) >= d {
+					break
+				}
+				if _, err := db.pool.Exec(ctx, unnest(table), s...); err != nil {
+					return err
+				}
+				written.Add(int64(callers / 2))
+			}
+			return nil
+		})
+		return Sample{Rate: float64(written.Load()) / time.Since(start).Seconds()}, err
 	}}
 }

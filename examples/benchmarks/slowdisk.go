@@ -30,14 +30,18 @@ func slowDiskCases(ctx context.Context, l *lab) ([]Case, error) {
 		ratio   float64
 	}{{64, 4}, {256, 10}} {
 		callers := want.callers
-		c := db.callersCase(callers, db.calling(pgxName, "pgx_rows", callers, w.pgx), db.calling(gormName, "gorm_rows", callers, w.gorm))
-		c.Wants = []Want{{Figure: Rate, Beside: pgxName, AtLeast: want.ratio, Reason: reasonSlowDisk}}
+		limit, err := db.limit(ctx, callers)
+		if err != nil {
+			return nil, err
+		}
+		c := db.callersCase(callers, db.calling(pgxName, "pgx_rows", callers, w.pgx), db.calling(gormName, "gorm_rows", callers, w.gorm), limit)
+		c.Wants = []Want{{Figure: Rate, Beside: pgxName, AtLeast: want.ratio, LimitedBy: limitName, Reason: reasonSlowDisk}}
 		cases = append(cases, c)
 	}
 	return cases, nil
 }
 
-const reasonSlowDisk = "pgx's twenty connections share their syncs too: PostgreSQL syncs once for all that commit meanwhile."
+const reasonSlowDisk = "The callers fall into two groups, each of which waits for the other's write and then for its own, as the median shows: it is two writes long."
 
 // slowFsync compiles a library to preload, with which fsync takes 2 ms more.
 func (l *lab) slowFsync(ctx context.Context) (string, error) {
