@@ -30,7 +30,9 @@ const (
 // Config sets up a [Store]. Its zero value works.
 type Config struct {
 	// Prefix begins the name of every table, to keep them apart in a shared
-	// database. It may hold a-z, 0-9 and _, at most 32 of them.
+	// database. It may hold a-z, 0-9 and _, at most 32 of them. No store's prefix may
+	// begin with another's, and none at all begins every one: such stores would share
+	// tables. A schema of its own keeps a store apart in any case.
 	Prefix string
 	// Fixed forbids to create or alter anything. An event without a table goes to
 	// audit_overflow, a field without a column to audit_extra, and a warning or the

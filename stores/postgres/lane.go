@@ -59,9 +59,8 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	return err
 }
 
-// maxNamed bounds the statements that a connection prepares. One for a lone row of each
-// of a thousand tables has room; each costs the server
-// some ten kilobytes.
+// maxNamed bounds the statements that a connection prepares. One for each of a
+// thousand tables has room; each costs the server some ten kilobytes.
 const maxNamed = 1500
 
 // run sends inserts in one round trip; the server runs them as one transaction.

@@ -40,7 +40,8 @@ type Config struct {
 	// Schema holds the tables. Defaults to the first schema of the search_path; in a
 	// DSN it is audit_schema=NAME.
 	Schema string
-	// Prefix begins the name of every table; in a DSN it is audit_prefix=NAME.
+	// Prefix begins the name of every table, see [gormstore.Config]; in a DSN it is
+	// audit_prefix=NAME.
 	Prefix string
 	// Zone is the time zone, by its IANA name, in which the Python library wrote the
 	// times of tables that are taken over from it. Defaults to UTC; in a DSN it is
