@@ -34,7 +34,7 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 	if err := db.like(ctx, "limit_rows"); err != nil {
 		return nil, err
 	}
-	limitEmpty := db.ready(readyEmptyName, "limit_rows", callersOf, userName, "TRUNCATE limit_rows")
+	limitEmpty := db.ready(readyEmptyName, "limit_rows", callersOf, callersOf/2, userName, "TRUNCATE limit_rows")
 	empty := db.inserting(emptyName, func(int) string { return tag }, "TRUNCATE "+tag)
 	sizes := []int{l.choose(10_000, 1_000_000, 1_000_000)}
 	if l.long {
@@ -49,7 +49,7 @@ func growthCases(ctx context.Context, l *lab) ([]Case, error) {
 		rows := number(float64(size)) + " rows"
 		inserts = append(inserts, Case{
 			Name: fmt.Sprintf("insert rate at %s, %d callers", rows, callersOf), Figures: []string{Rate, P50, P99},
-			Sides: []Side{db.inserting("auditing", func(int) string { return name }), empty, db.ready(readyName, name, callersOf, userName), limitEmpty},
+			Sides: []Side{db.inserting("auditing", func(int) string { return name }), empty, db.ready(readyName, name, callersOf, callersOf/2, userName), limitEmpty},
 			Wants: []Want{{Figure: Rate, Beside: emptyName, AtLeast: 0.8, LimitedBy: readyName, LimitBeside: readyEmptyName, Reason: reasonLarge}},
 		})
 		reads = append(reads, db.newest("newest 50 by user within one tag, "+rows, name, 5))

@@ -35,7 +35,7 @@ func postgresCases(ctx context.Context, l *lab) ([]Case, error) {
 			c.Sides = append(c.Sides, python.side(py1Name, 1, why))
 			c.Wants = []Want{{Figure: Rate, Beside: pgxName, AtLeast: 0.95, Reason: reasonLone}}
 		} else {
-			limit, err := db.limit(ctx, callers)
+			limit, err := db.limit(ctx, limitName, callers, callers/2)
 			if err != nil {
 				return nil, err
 			}
@@ -83,21 +83,22 @@ const (
 )
 
 // limit makes a table for ready rows and is their side.
-func (db *database) limit(ctx context.Context, callers int) (Side, error) {
+func (db *database) limit(ctx context.Context, name string, callers, each int) (Side, error) {
 	const table = "limit_rows"
-	return db.ready(limitName, table, callers, func(int) string { return user }, "TRUNCATE "+table), db.like(ctx, table)
+	return db.ready(name, table, callers, each, func(int) string { return user }, "TRUNCATE "+table), db.like(ctx, table)
 }
 
 // ready is what the server takes when nobody has to be told: all callers' rows at a
-// time, made beforehand, half of them on each of two connections.
-func (db *database) ready(name, table string, callers int, userOf func(n int) string, before ...string) Side {
+// time, made beforehand, so many a statement: all of them on one connection, or half of
+// them on each of two.
+func (db *database) ready(name, table string, callers, each int, userOf func(n int) string, before ...string) Side {
 	return Side{Name: name, Aside: true, Measure: func(ctx context.Context, d time.Duration) (Sample, error) {
 		if err := db.exec(ctx, before...); err != nil {
 			return nil, err
 		}
 		statements := make([]arrays, 2+int(d.Seconds()*200_000)/callers*2)
 		for i := range statements {
-			rows := newRows(callers / 2)
+			rows := newRows(each)
 			for at := range rows {
 				rows[at].Username = userOf(i*len(rows) + at)
 			}
@@ -105,7 +106,7 @@ func (db *database) ready(name, table string, callers int, userOf func(n int) st
 		}
 		var written atomic.Int64
 		start := time.Now()
-		err := split(len(statements), func(from, to int) error {
+		write := func(from, to int) error {
 			for _, s := range statements[from:to] {
 				if time.Since(start) >= d {
 					break
@@ -113,10 +114,16 @@ func (db *database) ready(name, table string, callers int, userOf func(n int) st
 				if _, err := db.pool.Exec(ctx, unnest(table), s...); err != nil {
 					return err
 				}
-				written.Add(int64(callers / 2))
+				written.Add(int64(each))
 			}
 			return nil
-		})
+		}
+		var err error
+		if each == callers {
+			err = write(0, len(statements))
+		} else {
+			err = split(len(statements), write)
+		}
 		return Sample{Rate: float64(written.Load()) / time.Since(start).Seconds()}, err
 	}}
 }

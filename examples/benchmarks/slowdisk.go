@@ -30,18 +30,20 @@ func slowDiskCases(ctx context.Context, l *lab) ([]Case, error) {
 		ratio   float64
 	}{{64, 4}, {256, 10}} {
 		callers := want.callers
-		limit, err := db.limit(ctx, callers)
+		limit, err := db.limit(ctx, joinedName, callers, callers)
 		if err != nil {
 			return nil, err
 		}
 		c := db.callersCase(callers, db.calling(pgxName, "pgx_rows", callers, w.pgx), db.calling(gormName, "gorm_rows", callers, w.gorm), limit)
-		c.Wants = []Want{{Figure: Rate, Beside: pgxName, AtLeast: want.ratio, LimitedBy: limitName, Reason: reasonSlowDisk}}
+		c.Wants = []Want{{Figure: Rate, Beside: pgxName, AtLeast: want.ratio, LimitedBy: joinedName, Reason: reasonSlowDisk}}
 		cases = append(cases, c)
 	}
 	return cases, nil
 }
 
-const reasonSlowDisk = "The callers fall into two groups, each of which waits for the other's write and then for its own, as the median shows: it is two writes long."
+const joinedName = "limit: ready rows, all in one write"
+
+const reasonSlowDisk = "The callers fall into two groups, each of which waits for the other's write and then for its own, as the median shows: it is two writes long. The limit is one write of all callers at a time, with nobody to tell."
 
 // slowFsync compiles a library to preload, with which fsync takes 2 ms more.
 func (l *lab) slowFsync(ctx context.Context) (string, error) {
