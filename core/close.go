@@ -151,13 +151,7 @@ func (r *Recorder) giveUp() {
 		r.settle(c, settled, c.outcome(ErrClosed))
 		return true
 	})
-	for i := range r.outs {
-		for _, c := range r.outs[i].batch {
-			if c.state == inWrite {
-				r.settle(c, abandoned, c.outcome(ErrUnknown))
-			}
-		}
-	}
+	r.abandon(func(*call) bool { return true })
 }
 
 // flush follows the calls of one moment until all are settled. Recorder.mu guards it.

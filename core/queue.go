@@ -230,13 +230,7 @@ func (r *Recorder) expire() {
 		r.settle(c, settled, c.outcome(ErrTimeout))
 		return true
 	})
-	for i := range r.outs {
-		for _, c := range r.outs[i].batch {
-			if c.state == inWrite && expired(c) {
-				r.settle(c, abandoned, c.outcome(ErrUnknown))
-			}
-		}
-	}
+	r.abandon(expired)
 	r.expiry = time.Time{}
 	if !next.IsZero() {
 		// The longer the queue, the more it costs to look through it.
@@ -244,6 +238,18 @@ func (r *Recorder) expire() {
 			next = soon
 		}
 		r.arm(next)
+	}
+}
+
+// abandon lets the callers go whose events are being written and that gone names.
+// It wants Recorder.mu to be held.
+func (r *Recorder) abandon(gone func(*call) bool) {
+	for i := range r.outs {
+		for _, c := range r.outs[i].batch {
+			if c.state == inWrite && gone(c) {
+				r.settle(c, abandoned, c.outcome(ErrUnknown))
+			}
+		}
 	}
 }
 
