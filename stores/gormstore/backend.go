@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
@@ -146,7 +145,6 @@ type Batch struct {
 type Row struct {
 	// Index is the event's place in the batch that was saved.
 	Index int
-	ID    uuid.UUID
 	Event *core.Event
 	// Values are those of the batch's Fields; nil is NULL.
 	Values []any
@@ -154,41 +152,41 @@ type Row struct {
 	Request, Extra []byte
 }
 
-// Base returns the value of the nth base column; nil is NULL.
+// Base returns the value of the nth base column, as a pointer so that nothing is
+// copied: a *string, *time.Time, *uuid.UUID or, of JSON, *[]byte. nil is NULL.
 func (r *Row) Base(n int) any {
 	e := r.Event
 	switch baseColumns[n].Name {
 	case "username":
-		return e.User
+		return &e.User
 	case "datetime":
-		return e.Time
+		return &e.Time
 	case "audit_id":
-		return r.ID
+		return &e.ID
 	case "audit_tag":
-		return e.Tag
+		return &e.Tag
 	case "audit_request":
-		return orNil(r.Request)
+		if r.Request != nil {
+			return &r.Request
+		}
+		return nil
 	case "audit_extra":
-		return orNil(r.Extra)
+		if r.Extra != nil {
+			return &r.Extra
+		}
+		return nil
 	}
 	if e.Request == nil {
 		return nil
 	}
 	switch baseColumns[n].Name {
 	case "ip":
-		return e.Request.IP
+		return &e.Request.IP
 	case "host":
-		return e.Request.Host
+		return &e.Request.Host
 	default:
-		return e.Request.Path
+		return &e.Request.Path
 	}
-}
-
-func orNil(b []byte) any {
-	if b == nil {
-		return nil
-	}
-	return b
 }
 
 // RowFailure is a row that is not known to be stored.

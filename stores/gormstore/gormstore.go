@@ -55,6 +55,7 @@ type Store struct {
 	cfg     Config
 	catalog catalog
 	grower  grower
+	arenas  sync.Pool // of *arena
 
 	mu     sync.Mutex
 	closed bool
@@ -85,6 +86,7 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 		cfg.MaxColumns = DefaultMaxColumns
 	}
 	s := &Store{backend: backend, cfg: cfg, warned: map[string]bool{}}
+	s.arenas.New = func() any { return new(arena) }
 	s.grower.init(s)
 	if err := s.catalog.load(ctx, backend, cfg.Prefix); err != nil {
 		return nil, err

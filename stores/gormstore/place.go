@@ -28,11 +28,11 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 			slot[at] = len(b.Fields)
 		}
 	}
-	b.Rows = make([]Row, len(indexes))
-	values := make([]any, len(indexes)*len(b.Fields))
+	b.Rows = sv.arena.newRows(len(indexes))
+	values := sv.arena.newValues(len(indexes) * len(b.Fields))
 	for n, i := range indexes {
 		e := &events[i]
-		row := Row{Index: i, ID: e.ID, Event: e}
+		row := Row{Index: i, Event: e}
 		row.Values, values = values[:len(b.Fields):len(b.Fields)], values[len(b.Fields):]
 		var extra map[string]any
 		for name, v := range e.Fields {
@@ -59,6 +59,39 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 		b.Rows[n] = row
 	}
 	return b
+}
+
+// arena is the memory for the rows of one Save after the other.
+type arena struct {
+	rows   []Row
+	values []any
+}
+
+// newRows and newValues return zero values. What they returned before stays where it is.
+func (a *arena) newRows(n int) []Row {
+	at := len(a.rows)
+	a.rows = slices.Grow(a.rows, n)[:at+n]
+	return a.rows[at : at+n : at+n]
+}
+
+func (a *arena) newValues(n int) []any {
+	at := len(a.values)
+	a.values = slices.Grow(a.values, n)[:at+n]
+	return a.values[at : at+n : at+n]
+}
+
+// maxKept is how many rows and values an arena keeps the memory of.
+const maxKept = 4096
+
+// reset forgets all rows.
+func (a *arena) reset() {
+	if cap(a.rows) > maxKept || cap(a.values) > maxKept {
+		*a = arena{}
+		return
+	}
+	clear(a.rows)
+	clear(a.values)
+	a.rows, a.values = a.rows[:0], a.values[:0]
 }
 
 // fitted reports whether a column of kind k keeps v exactly, in this database too,

@@ -23,7 +23,9 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	if s.isClosed() {
 		return core.FailAll(len(events), core.Failure{Err: ErrClosed})
 	}
-	sv := saving{store: s, events: events, refused: map[int]error{}, doubt: map[int]bool{}, looked: map[string]bool{}}
+	sv := saving{store: s, events: events, arena: s.arenas.Get().(*arena), refused: map[int]error{}, doubt: map[int]bool{}, looked: map[string]bool{}}
+	defer s.arenas.Put(sv.arena)
+	defer sv.arena.reset()
 	todo := make([]int, len(events))
 	for i := range todo {
 		todo[i] = i
@@ -47,6 +49,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 type saving struct {
 	store    *Store
 	events   []core.Event
+	arena    *arena
 	refused  map[int]error   // why their own tables do not take these events: they go to the overflow table
 	spilled  map[int]bool    // events that this round lays out for the overflow table
 	doubt    map[int]bool    // events of which an earlier round may have stored something

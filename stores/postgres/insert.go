@@ -22,6 +22,18 @@ type insert struct {
 	params [][]byte
 }
 
+// sizeOf is about how many bytes the messages take that run inserts.
+func sizeOf(inserts []insert) int {
+	size := 0
+	for _, in := range inserts {
+		size += 128
+		for _, p := range in.params {
+			size += len(p) + 4
+		}
+	}
+	return size
+}
+
 // insertOf returns the insert that stores a batch, its arguments in w; with once it
 // passes over ids that the table has, without it fails on them, which is faster.
 func (b *backend) insertOf(batch gormstore.Batch, once bool, w *wire) insert {

@@ -42,7 +42,7 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 		if err != nil {
 			return notConnected{err}
 		}
-		l.conn, l.statements, l.named = conn, map[string]string{}, 0
+		l.conn, l.statements, l.named, l.wire.out = conn, map[string]string{}, 0, nil
 		if err := l.raw(func(c *pgx.Conn) error {
 			_, err := c.Exec(ctx, laneSettings, pgx.QueryExecModeSimpleProtocol)
 			return err
@@ -76,6 +76,7 @@ func (l *lane) run(ctx context.Context, inserts []insert) error {
 		// Any other mode is for a proxy that does not know of prepared statements.
 		prepare := c.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && len(inserts) <= maxNamed
 		p := c.PgConn().StartPipeline(ctx)
+		c.PgConn().Frontend().Send(l.wire.room(sizeOf(inserts)))
 		var fresh []string
 		for _, in := range inserts {
 			if !prepare {

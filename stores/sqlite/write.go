@@ -6,6 +6,9 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
@@ -54,10 +57,7 @@ func (b *backend) insert(ctx context.Context, conn *sql.Conn, batch gormstore.Ba
 		for n, c := range columns {
 			var v any
 			if n < base {
-				v = row.Base(n)
-				if text, ok := v.([]byte); ok { // JSON
-					v = string(text)
-				}
+				v = baseValue(row.Base(n))
 			} else {
 				v = row.Values[n-base]
 			}
@@ -71,6 +71,21 @@ func (b *backend) insert(ctx context.Context, conn *sql.Conn, batch gormstore.Ba
 		}
 	}
 	return refused, nil
+}
+
+// baseValue is what [gormstore.Row.Base] points to, JSON as text.
+func baseValue(p any) any {
+	switch p := p.(type) {
+	case *string:
+		return *p
+	case *time.Time:
+		return *p
+	case *uuid.UUID:
+		return *p
+	case *[]byte:
+		return string(*p)
+	}
+	return nil
 }
 
 func (b *backend) insertSQL(batch gormstore.Batch, columns []gormstore.Column) string {
