@@ -13,9 +13,7 @@ import (
 // the audits go where there is room, and growing goes on behind them.
 const (
 	growWait     = 500 * time.Millisecond // that a Save waits for one table, counted from the first that asked
-	growInterval = 100 * time.Millisecond // between two, on average
-	growBurst    = 10
-	growTimeout  = 10 * time.Second // for one
+	growTimeout  = 10 * time.Second       // for one
 	minGrowPause = 250 * time.Millisecond
 	maxGrowPause = time.Minute
 )
@@ -31,7 +29,7 @@ type grower struct {
 	jobs    map[string]*growJob
 	queue   []*growJob
 	running bool
-	paced   time.Time // when the next would be due if they came evenly
+	pace    pace
 }
 
 // growJob is one table that wants to be made or widened.
@@ -105,8 +103,8 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 			go g.run()
 		}
 	}
-	due := g.paced.Add(time.Duration(len(g.queue)-growBurst) * growInterval)
-	if until = j.asked.Add(growWait); due.After(until) {
+	last := max(0, len(g.queue)-1) // none is queued when the table grows just now
+	if until = j.asked.Add(growWait); g.pace.due(last, now).After(until) {
 		return nil, now
 	}
 	return j.done, until
@@ -126,19 +124,19 @@ func (g *grower) run() {
 			g.mu.Unlock()
 			return
 		}
-		j := g.queue[0]
-		g.queue = g.queue[1:]
-		pause := g.pace()
-		g.mu.Unlock()
-		if pause > 0 {
+		now := time.Now()
+		if pause := g.pace.due(0, now).Sub(now); pause > 0 {
+			g.mu.Unlock()
 			t := time.NewTimer(pause)
 			select {
 			case <-t.C:
 			case <-g.ctx.Done():
 			}
 			t.Stop()
+			continue
 		}
-		g.mu.Lock()
+		j := g.queue[0]
+		g.queue = g.queue[1:]
 		fields := append([]Column(nil), j.fields...)
 		g.mu.Unlock()
 		ctx, cancel := context.WithTimeout(g.ctx, growTimeout)
@@ -146,17 +144,6 @@ func (g *grower) run() {
 		cancel()
 		g.finish(j, fields, err)
 	}
-}
-
-// pace returns how long to wait so that no more than growBurst follow each other at once.
-func (g *grower) pace() time.Duration {
-	now := time.Now()
-	if g.paced.Before(now) {
-		g.paced = now
-	}
-	pause := g.paced.Sub(now) - (growBurst-1)*growInterval
-	g.paced = g.paced.Add(growInterval)
-	return pause
 }
 
 func (g *grower) finish(j *growJob, fields []Column, err error) {
@@ -190,6 +177,9 @@ func columnNames(columns []Column) string {
 
 // growNow makes or widens a table and brings the catalogue up to date.
 func (s *Store) growNow(ctx context.Context, table string, fields []Column) error {
+	s.grower.mu.Lock()
+	s.grower.pace.started(time.Now())
+	s.grower.mu.Unlock()
 	err := s.backend.Grow(ctx, table, fields)
 	if refreshErr := s.catalog.refresh(ctx, s.backend.Relations, table); err == nil {
 		err = refreshErr
