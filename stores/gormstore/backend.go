@@ -3,6 +3,7 @@ package gormstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -22,6 +23,7 @@ type Backend interface {
 	// Grow makes the table with the base columns and these fields, or adds to it
 	// the columns that it lacks. Other processes may do the same at the same time.
 	// A relation that is not [Ours] is left alone, unless it can be [Adoptable].
+	// [ErrUnderWay] says that nothing is wrong, but the table is not ready yet.
 	Grow(ctx context.Context, table string, fields []Column) error
 	// DDL returns the statements with which Grow makes that table.
 	DDL(table string, fields []Column) string
@@ -61,6 +63,10 @@ type Backend interface {
 	Overlaps() bool
 	Close(ctx context.Context) error
 }
+
+// ErrUnderWay is what a [Backend] answers when a table grows by other hands, or
+// takes long: it is asked again later.
+var ErrUnderWay = errors.New("the table is growing")
 
 // Relation is an entry of the catalogue: a table or anything else that takes its name.
 type Relation struct {

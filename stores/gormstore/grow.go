@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ type growJob struct {
 	asked    time.Time
 	queued   bool
 	failures int
+	warned   bool          // of a failure
 	resume   time.Time     // not tried before, after a failure
 	done     chan struct{} // closed when the attempt under way has ended
 }
@@ -153,15 +155,21 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	if err == nil && len(j.fields) == len(fields) {
 		delete(g.jobs, j.table)
 	}
+	underWay := errors.Is(err, ErrUnderWay)
+	var warn bool
 	if err == nil {
-		j.failures = 0
+		j.failures, j.warned = 0, false
 	} else {
 		j.failures++
 		j.resume = time.Now().Add(core.Backoff(j.failures, minGrowPause, maxGrowPause))
+		warn = !underWay && !j.warned && g.ctx.Err() == nil
+		j.warned = j.warned || warn
 	}
-	first := j.failures == 1
 	g.mu.Unlock()
-	if err != nil && first && g.ctx.Err() == nil {
+	if underWay {
+		g.store.logger().Debug("auditing: a table is not ready yet: its events are stored in audit_overflow", "table", j.table, "reason", err)
+	}
+	if warn {
 		g.store.logger().Warn("auditing: a table cannot grow for now: its events are stored in audit_extra and audit_overflow, and it is tried again",
 			"table", j.table, "columns", columnNames(fields), "error", err)
 	}

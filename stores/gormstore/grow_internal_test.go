@@ -1,8 +1,12 @@
 package gormstore
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,4 +48,33 @@ func TestNoMoreThanTenTablesGrowWithinASecond(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestATableThatOthersGrowIsNoWarning; a failure that comes after it is one, once.
+func TestATableThatOthersGrowIsNoWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := []error{ErrUnderWay, fmt.Errorf("%w: by others", ErrUnderWay), errors.New("no"), errors.New("no"), nil}
+		warnings := []int{0, 0, 1, 1, 1}
+		asked := 0
+		d := &database{grow: func(context.Context, string) error {
+			asked++
+			return answers[asked-1]
+		}}
+		var log bytes.Buffer
+		s, err := New(t.Context(), d, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close(t.Context())
+		for n, want := range warnings {
+			if err := s.Save(t.Context(), []core.Event{newEvent("ev")}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got := strings.Count(log.String(), "level=WARN"); asked != n+1 || got != want {
+				t.Errorf("after %v, asked for the %dth time, there are %d warnings, want %d:\n%s", answers[n], asked, got, want, log.String())
+			}
+			<-time.After(maxGrowPause)
+		}
+	})
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,7 +11,7 @@ import (
 )
 
 // errAdopting is why a table of the Python library is not written to yet.
-var errAdopting = errors.New("the table of the Python library is being taken over")
+var errAdopting = fmt.Errorf("%w: it is of the Python library and is being taken over", gormstore.ErrUnderWay)
 
 // adopt starts to take a table of the Python library over: our columns are added,
 // with no bar to that library's going on to write, then the indexes without
