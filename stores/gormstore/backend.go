@@ -61,6 +61,7 @@ type Backend interface {
 	Prompt() bool
 	// Overlaps reports whether two Writes at once get more done than one.
 	Overlaps() bool
+	// Close closes what is the backend's own, see [CloseWithin].
 	Close(ctx context.Context) error
 }
 

@@ -30,6 +30,7 @@ type grower struct {
 	jobs    map[string]*growJob
 	queue   []*growJob
 	running bool
+	growing string // the table under way, or the last
 	pace    pace
 }
 
@@ -51,20 +52,18 @@ func (g *grower) init(s *Store) {
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 }
 
-// stop ends the growing; it waits at most d for a statement under way.
-func (g *grower) stop(d time.Duration) {
+// stop ends the growing and waits for the table under way.
+func (g *grower) stop(ctx context.Context) error {
 	g.cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	end := func() error {
 		g.wg.Wait()
-	}()
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ended:
-	case <-t.C:
+		return nil
 	}
+	return CloseWithin(ctx, end, func() string {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return "the growing of table " + g.growing
+	})
 }
 
 // want asks for a table with these columns and returns what to wait for, nil when
@@ -139,6 +138,7 @@ func (g *grower) run() {
 		}
 		j := g.queue[0]
 		g.queue = g.queue[1:]
+		g.growing = j.table
 		fields := append([]Column(nil), j.fields...)
 		g.mu.Unlock()
 		ctx, cancel := context.WithTimeout(g.ctx, growTimeout)

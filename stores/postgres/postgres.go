@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -146,12 +147,13 @@ type backend struct {
 	ghosts ghosts
 
 	mu         sync.Mutex
-	adopting   map[string]bool
+	adopting   map[string]bool // tables that are taken over just now
 	statements map[statementKey]string
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     sync.WaitGroup // of adopting
+	closed atomic.Int32   // lanes that Close has closed
 }
 
 var _ gormstore.Backend = (*backend)(nil)
@@ -215,20 +217,3 @@ func (b *backend) take(ctx context.Context) (*lane, error) {
 }
 
 func (b *backend) give(l *lane) { b.lanes <- l }
-
-// Close waits for the writes under way and closes the connections that are ours.
-func (b *backend) Close(ctx context.Context) error {
-	b.cancel()
-	for range cap(b.lanes) {
-		select {
-		case l := <-b.lanes:
-			l.discard()
-		case <-ctx.Done():
-		}
-	}
-	b.wg.Wait()
-	if b.own {
-		return b.pool.Close()
-	}
-	return nil
-}
