@@ -33,7 +33,8 @@ type Backend interface {
 	// table's or the batch's Twin already. It returns the rows that are not known to
 	// be stored.
 	Write(ctx context.Context, batches []Batch) []RowFailure
-	// Keeps reports whether a column of that kind keeps the value exactly.
+	// Keeps reports whether a column of that kind keeps the value exactly. A [LocalTime]
+	// does not keep a time of the hour that comes twice when clocks are put back.
 	Keeps(v any, k Kind) bool
 
 	// DB returns the GORM handle, nil when there is none.
@@ -47,7 +48,9 @@ type Backend interface {
 	// Param returns the placeholder of the nth argument, from 1, for a comparison
 	// with a column of that kind.
 	Param(n int, k Kind) string
-	// Arg returns v as an argument for a Param of that kind.
+	// Arg returns v as an argument for a Param of that kind. For a [LocalTime] it keeps
+	// the order of what Select reads: a time that it never reads becomes the next that
+	// it may.
 	Arg(v any, k Kind) any
 	// Value returns what Select read as a normalised value.
 	Value(raw any, k Kind) (any, error)
