@@ -3,6 +3,7 @@ package gormstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"gorm.io/gorm"
 
@@ -21,6 +22,7 @@ type Backend interface {
 	// Grow makes the table with the base columns and these fields, or adds to it
 	// the columns that it lacks. Other processes may do the same at the same time.
 	// A relation that is not [Ours] is left alone, unless it can be [Adoptable].
+	// [ErrUnderWay] says that nothing is wrong, but the table is not ready yet.
 	Grow(ctx context.Context, table string, fields []Column) error
 	// DDL returns the statements with which Grow makes that table.
 	DDL(table string, fields []Column) string
@@ -30,7 +32,8 @@ type Backend interface {
 	// table's or the batch's Twin already. It returns the rows that are not known to
 	// be stored.
 	Write(ctx context.Context, batches []Batch) []RowFailure
-	// Keeps reports whether a column of that kind keeps the value exactly.
+	// Keeps reports whether a column of that kind keeps the value exactly. A [LocalTime]
+	// does not keep a time of the hour that comes twice when clocks are put back.
 	Keeps(v any, k Kind) bool
 
 	// DB returns the GORM handle, nil when there is none.
@@ -44,7 +47,9 @@ type Backend interface {
 	// Param returns the placeholder of the nth argument, from 1, for a comparison
 	// with a column of that kind.
 	Param(n int, k Kind) string
-	// Arg returns v as an argument for a Param of that kind.
+	// Arg returns v as an argument for a Param of that kind. For a [LocalTime] it keeps
+	// the order of what Select reads: a time that it never reads becomes the next that
+	// it may.
 	Arg(v any, k Kind) any
 	// Value returns what Select read as a normalised value.
 	Value(raw any, k Kind) (any, error)
@@ -58,8 +63,13 @@ type Backend interface {
 	Prompt() bool
 	// Overlaps reports whether two Writes at once get more done than one.
 	Overlaps() bool
+	// Close closes what is the backend's own, see [CloseWithin].
 	Close(ctx context.Context) error
 }
+
+// ErrUnderWay is what a [Backend] answers when a table grows by other hands, or
+// takes long: it is asked again later.
+var ErrUnderWay = errors.New("the table is growing")
 
 // Relation is an entry of the catalogue: a table or anything else that takes its name.
 type Relation struct {

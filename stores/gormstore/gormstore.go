@@ -14,7 +14,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"time"
 
 	"gorm.io/gorm"
 
@@ -121,23 +120,6 @@ func (s *Store) DDL(tag string, fields core.Fields) string {
 		return s.backend.DDL(s.overflowName(), nil)
 	}
 	return s.backend.DDL(name, wantedColumns(nil, e.Fields, s.cfg.MaxColumns))
-}
-
-// closeWait bounds how long Close waits for a statement that grows a table.
-const closeWait = 2 * time.Second
-
-// Close ends the growing of tables and closes the backend. It may be called more
-// than once.
-func (s *Store) Close(ctx context.Context) error {
-	s.mu.Lock()
-	closed := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if closed {
-		return nil
-	}
-	s.grower.stop(closeWait)
-	return s.backend.Close(ctx)
 }
 
 func (s *Store) isClosed() bool {

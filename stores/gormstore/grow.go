@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -13,9 +14,7 @@ import (
 // the audits go where there is room, and growing goes on behind them.
 const (
 	growWait     = 500 * time.Millisecond // that a Save waits for one table, counted from the first that asked
-	growInterval = 100 * time.Millisecond // between two, on average
-	growBurst    = 10
-	growTimeout  = 10 * time.Second // for one
+	growTimeout  = 10 * time.Second       // for one
 	minGrowPause = 250 * time.Millisecond
 	maxGrowPause = time.Minute
 )
@@ -31,7 +30,8 @@ type grower struct {
 	jobs    map[string]*growJob
 	queue   []*growJob
 	running bool
-	paced   time.Time // when the next would be due if they came evenly
+	growing string // the table under way, or the last
+	pace    pace
 }
 
 // growJob is one table that wants to be made or widened.
@@ -41,6 +41,7 @@ type growJob struct {
 	asked    time.Time
 	queued   bool
 	failures int
+	warned   bool          // of a failure
 	resume   time.Time     // not tried before, after a failure
 	done     chan struct{} // closed when the attempt under way has ended
 }
@@ -51,20 +52,18 @@ func (g *grower) init(s *Store) {
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 }
 
-// stop ends the growing; it waits at most d for a statement under way.
-func (g *grower) stop(d time.Duration) {
+// stop ends the growing and waits for the table under way.
+func (g *grower) stop(ctx context.Context) error {
 	g.cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	end := func() error {
 		g.wg.Wait()
-	}()
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ended:
-	case <-t.C:
+		return nil
 	}
+	return CloseWithin(ctx, end, func() string {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return "the growing of table " + g.growing
+	})
 }
 
 // want asks for a table with these columns and returns what to wait for, nil when
@@ -105,8 +104,8 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 			go g.run()
 		}
 	}
-	due := g.paced.Add(time.Duration(len(g.queue)-growBurst) * growInterval)
-	if until = j.asked.Add(growWait); due.After(until) {
+	last := max(0, len(g.queue)-1) // none is queued when the table grows just now
+	if until = j.asked.Add(growWait); g.pace.due(last, now).After(until) {
 		return nil, now
 	}
 	return j.done, until
@@ -126,19 +125,20 @@ func (g *grower) run() {
 			g.mu.Unlock()
 			return
 		}
-		j := g.queue[0]
-		g.queue = g.queue[1:]
-		pause := g.pace()
-		g.mu.Unlock()
-		if pause > 0 {
+		now := time.Now()
+		if pause := g.pace.due(0, now).Sub(now); pause > 0 {
+			g.mu.Unlock()
 			t := time.NewTimer(pause)
 			select {
 			case <-t.C:
 			case <-g.ctx.Done():
 			}
 			t.Stop()
+			continue
 		}
-		g.mu.Lock()
+		j := g.queue[0]
+		g.queue = g.queue[1:]
+		g.growing = j.table
 		fields := append([]Column(nil), j.fields...)
 		g.mu.Unlock()
 		ctx, cancel := context.WithTimeout(g.ctx, growTimeout)
@@ -148,17 +148,6 @@ func (g *grower) run() {
 	}
 }
 
-// pace returns how long to wait so that no more than growBurst follow each other at once.
-func (g *grower) pace() time.Duration {
-	now := time.Now()
-	if g.paced.Before(now) {
-		g.paced = now
-	}
-	pause := g.paced.Sub(now) - (growBurst-1)*growInterval
-	g.paced = g.paced.Add(growInterval)
-	return pause
-}
-
 func (g *grower) finish(j *growJob, fields []Column, err error) {
 	g.mu.Lock()
 	j.queued = false
@@ -166,15 +155,21 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	if err == nil && len(j.fields) == len(fields) {
 		delete(g.jobs, j.table)
 	}
+	underWay := errors.Is(err, ErrUnderWay)
+	var warn bool
 	if err == nil {
-		j.failures = 0
+		j.failures, j.warned = 0, false
 	} else {
 		j.failures++
 		j.resume = time.Now().Add(core.Backoff(j.failures, minGrowPause, maxGrowPause))
+		warn = !underWay && !j.warned && g.ctx.Err() == nil
+		j.warned = j.warned || warn
 	}
-	first := j.failures == 1
 	g.mu.Unlock()
-	if err != nil && first && g.ctx.Err() == nil {
+	if underWay {
+		g.store.logger().Debug("auditing: a table is not ready yet: its events are stored in audit_overflow", "table", j.table, "reason", err)
+	}
+	if warn {
 		g.store.logger().Warn("auditing: a table cannot grow for now: its events are stored in audit_extra and audit_overflow, and it is tried again",
 			"table", j.table, "columns", columnNames(fields), "error", err)
 	}
@@ -190,6 +185,9 @@ func columnNames(columns []Column) string {
 
 // growNow makes or widens a table and brings the catalogue up to date.
 func (s *Store) growNow(ctx context.Context, table string, fields []Column) error {
+	s.grower.mu.Lock()
+	s.grower.pace.started(time.Now())
+	s.grower.mu.Unlock()
 	err := s.backend.Grow(ctx, table, fields)
 	if refreshErr := s.catalog.refresh(ctx, s.backend.Relations, table); err == nil {
 		err = refreshErr

@@ -185,7 +185,13 @@ func (s *Store) selectPage(p part, q core.Query, cursor core.Cursor, after bool)
 	if after {
 		where = append(where, "("+datetime()+`, "audit_id") < (`+param(cursor.Time, when)+", "+param(cursor.ID, UUID)+")")
 	}
-	if p.newerThan != nil {
+	switch {
+	case p.newerThan == nil:
+	case t.Local && !p.undated:
+		// One that the column never reads stands for the next here: also of the rows of
+		// that very moment none may be missed.
+		where = append(where, datetime()+" >= "+param(p.newerThan.Time, when))
+	default:
 		where = append(where, "("+datetime()+`, "audit_id") > (`+param(p.newerThan.Time, when)+", "+param(p.newerThan.ID, UUID)+")")
 	}
 	for _, name := range sortedNames(q.Fields) {
@@ -215,7 +221,8 @@ func (s *Store) fieldCondition(t *Table, name string, v any, param func(any, Kin
 		return "(" + Quote(name) + ` IS NOT NULL OR "audit_extra" IS NOT NULL)`
 	}
 	fitted, ok := comparable(v, kind)
-	if !ok || !s.backend.Keeps(fitted, kind) {
+	// The Python library has put times into a LocalTime that it does not keep.
+	if !ok || kind != LocalTime && !s.backend.Keeps(fitted, kind) {
 		return `"audit_extra" IS NOT NULL`
 	}
 	return "(" + Quote(name) + " = " + param(fitted, kind) + ` OR "audit_extra" IS NOT NULL)`

@@ -123,6 +123,21 @@ func (sv *saving) divert(f RowFailure) {
 	sv.store.warnSpill("refused "+name+" "+reason, "a table refuses events", "table", name, "reason", reason)
 }
 
+// errLocalTime is why a table of the Python library does not take an event.
+var errLocalTime = errors.New("the time without its zone would be that of another hour too")
+
+// divertTimes diverts the events whose time t would not keep.
+func (sv *saving) divertTimes(t *Table, indexes []int) {
+	if t == nil || !t.Local {
+		return
+	}
+	for _, i := range indexes {
+		if sv.refused[i] == nil && !sv.store.backend.Keeps(sv.events[i].Time, LocalTime) {
+			sv.divert(RowFailure{Index: i, Err: errLocalTime})
+		}
+	}
+}
+
 // group is the events of one table.
 type group struct {
 	name    string // "" for those that have no table of their own
@@ -155,6 +170,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 	var batches, spilled []Batch
 	for _, g := range groups {
 		t := s.catalog.get(g.name)
+		sv.divertTimes(t, g.indexes)
 		own := make([]int, 0, len(g.indexes))
 		var spill []int
 		for _, i := range g.indexes {

@@ -17,6 +17,7 @@ type database struct {
 	Backend // nil: what it does not implement is not called
 	grow    func(ctx context.Context, table string) error
 	write   func([]Batch) []RowFailure
+	closing func()
 
 	mu     sync.Mutex
 	tables []string
@@ -55,9 +56,15 @@ func (d *database) Write(_ context.Context, batches []Batch) []RowFailure {
 	return d.write(batches)
 }
 
-func (d *database) Keeps(any, Kind) bool        { return true }
-func (d *database) Reason(error) string         { return "it says so" }
-func (d *database) Close(context.Context) error { return nil }
+func (d *database) Close(context.Context) error {
+	if d.closing != nil {
+		d.closing()
+	}
+	return nil
+}
+
+func (d *database) Keeps(any, Kind) bool { return true }
+func (d *database) Reason(error) string  { return "it says so" }
 
 func newStore(t *testing.T, d *database) *Store {
 	t.Helper()

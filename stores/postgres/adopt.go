@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,32 +11,17 @@ import (
 )
 
 // errAdopting is why a table of the Python library is not written to yet.
-var errAdopting = errors.New("the table of the Python library is being taken over")
+var errAdopting = fmt.Errorf("%w: it is of the Python library and is being taken over", gormstore.ErrUnderWay)
 
 // adopt starts to take a table of the Python library over: our columns are added,
 // with no bar to that library's going on to write, then the indexes without
 // locking it, then ids for the rows that are there, in small steps. It goes on in
 // the background; until it is through, events go to the overflow table.
 func (b *backend) adopt(table string) error {
-	b.mu.Lock()
-	busy := b.adopting[table] || b.ctx.Err() != nil
-	if !busy {
-		b.adopting[table] = true
-		b.wg.Add(1)
-	}
-	b.mu.Unlock()
-	if busy {
+	done := b.startTakeOver(table)
+	if done == nil {
 		return errAdopting
 	}
-	done := make(chan error, 1)
-	go func() {
-		defer b.wg.Done()
-		err := b.takeOver(b.ctx, table)
-		b.mu.Lock()
-		delete(b.adopting, table)
-		b.mu.Unlock()
-		done <- err
-	}()
 	// Most tables are small: then nobody has to notice.
 	t := time.NewTimer(adoptWait)
 	defer t.Stop()
@@ -51,6 +35,28 @@ func (b *backend) adopt(table string) error {
 
 // adoptWait is how long growing waits for a table to be taken over.
 const adoptWait = 2 * time.Second
+
+// startTakeOver returns what gives the outcome, nil when the table is being taken
+// over already or the backend is closed.
+func (b *backend) startTakeOver(table string) <-chan error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.adopting[table] || b.ctx.Err() != nil {
+		return nil
+	}
+	b.adopting[table] = true
+	b.wg.Add(1)
+	done := make(chan error, 1)
+	go func() {
+		defer b.wg.Done()
+		err := b.takeOver(b.ctx, table)
+		b.mu.Lock()
+		delete(b.adopting, table)
+		b.mu.Unlock()
+		done <- err
+	}()
+	return done
+}
 
 // takeOver does the work of adopt on one connection and under a lock of the
 // session, so that one process does it.
@@ -68,7 +74,12 @@ func (b *backend) takeOver(ctx context.Context, table string) error {
 	if !locked {
 		return errAdopting
 	}
-	defer conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", key)
+	defer func() {
+		// A server that does not answer in time loses the connection, and the lock with it.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_, _ = conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", key)
+	}()
 	if err := b.adoptColumns(ctx, conn, table); err != nil {
 		return err
 	}
@@ -194,11 +205,7 @@ func (b *backend) resumeBackfill(ctx context.Context) {
 	for _, rel := range relations {
 		for _, c := range rel.Columns {
 			if c.Name == "datetime" && c.Kind == gormstore.LocalTime && rel.Ours() && strings.HasPrefix(rel.Name, b.cfg.Prefix) {
-				b.wg.Add(1)
-				go func() {
-					defer b.wg.Done()
-					_ = b.takeOver(b.ctx, rel.Name)
-				}()
+				b.startTakeOver(rel.Name)
 			}
 		}
 	}

@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"log/slog"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +74,31 @@ func TestTakesOverTablesOfThePythonLibrary(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTakingOverATableThatAnotherProcessTakesOver is no reason for a warning, and
+// neither is that it takes long.
+func TestTakingOverATableThatAnotherProcessTakesOver(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	d, holder := connect(t, dsn), connect(t, dsn)
+	d.exec(pythonTable)
+	// An index that is made CONCURRENTLY waits for whoever could still see the table without it.
+	holder.exec(`BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1`)
+	var winner, loser logs
+	for _, l := range []*logs{&winner, &loser} {
+		s := open(t, dsn, postgres.Config{Logger: slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+		save(t, s, fresh("mytag", core.Fields{"a": "x"}))
+		eventually(t, "an index is made", func() bool {
+			return ask[int](d, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'CREATE UNIQUE INDEX CONCURRENTLY%'`) > 0
+		})
+	}
+	for name, l := range map[string]*logs{"winner": &winner, "loser": &loser} {
+		eventually(t, "the "+name+" knows that it has to wait", func() bool { return strings.Contains(l.String(), "is being taken over") })
+		if strings.Contains(l.String(), "level=WARN") {
+			t.Errorf("the %s warned:\n%s", name, l)
+		}
+	}
+	holder.exec(`COMMIT`)
 }
 
 // TestTakingOverGoesOnAfterACrash: another process stopped half-way.

@@ -80,7 +80,8 @@ func (b *backend) statement(key statementKey, columns []filled) string {
 //
 // A column that was retyped since the catalogue was read would take another value
 // than the one it was given: an INSERT rounds, pads and formats. So the statement
-// divides by whether all types are the expected ones, once and not for each row.
+// divides by whether all types are the expected ones, once and not for each row, and
+// begins with what shows that times are not rounded, see [exactTimes].
 func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	names := make([]string, len(columns))
 	unnested := make([]string, len(columns))
@@ -97,7 +98,7 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 		case gormstore.JSON:
 			typ, cast = "text", "::jsonb"
 		case gormstore.LocalTime:
-			stored = "timestamp"
+			stored = timeTypes[c.Kind]
 			typ, cast = types[gormstore.Time], " AT TIME ZONE "+b.zone
 		}
 		expected[i] = "pg_typeof((NULL::" + table + ")." + names[i] + ") = '" + stored + "'::regtype"
@@ -112,7 +113,7 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 		}
 	}
 	var s strings.Builder
-	s.WriteString("INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
+	s.WriteString(exactTimes(columns, table) + "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
 	if !key.single {
 		s.WriteString(" FROM (SELECT " + strings.Join(unnested, ", ") + ") AS u")
 	}

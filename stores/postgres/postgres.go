@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -45,7 +47,9 @@ type Config struct {
 	Prefix string
 	// Zone is the time zone, by its IANA name, in which the Python library wrote the
 	// times of tables that are taken over from it. Defaults to UTC; in a DSN it is
-	// audit_zone=NAME.
+	// audit_zone=NAME. The program has to know it too, see [time.LoadLocation]. What is
+	// of the hour that comes twice when clocks are put back is stored beside such a
+	// table: an event in audit_overflow, a field in audit_extra.
 	Zone string
 	// MaxTables and MaxColumns bound what is created; see [gormstore.Config].
 	MaxTables, MaxColumns int
@@ -140,18 +144,20 @@ type backend struct {
 	own  bool // the pool is ours to close
 	cfg  Config
 
-	zone   string // quoted as a literal
-	lanes  chan *lane
-	ddlKey int64 // of the lock under which tables grow
-	ghosts ghosts
+	zone     string // quoted as a literal
+	location *time.Location
+	lanes    chan *lane
+	ddlKey   int64 // of the lock under which tables grow
+	ghosts   ghosts
 
 	mu         sync.Mutex
-	adopting   map[string]bool
+	adopting   map[string]bool // tables that are taken over just now
 	statements map[statementKey]string
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     sync.WaitGroup // of adopting
+	closed atomic.Int32   // lanes that Close has closed
 }
 
 var _ gormstore.Backend = (*backend)(nil)
@@ -175,6 +181,10 @@ func (b *backend) prepare(ctx context.Context) error {
 	b.zone = literal(zone)
 	if _, err := b.pool.ExecContext(ctx, "SELECT now() AT TIME ZONE "+b.zone); err != nil {
 		return fmt.Errorf("auditing: time zone %q: %w", zone, err)
+	}
+	var err error
+	if b.location, err = loadZone(zone); err != nil {
+		return err
 	}
 	if !b.cfg.Fixed {
 		if err := b.createSchema(ctx); err != nil {
@@ -215,20 +225,3 @@ func (b *backend) take(ctx context.Context) (*lane, error) {
 }
 
 func (b *backend) give(l *lane) { b.lanes <- l }
-
-// Close waits for the writes under way and closes the connections that are ours.
-func (b *backend) Close(ctx context.Context) error {
-	b.cancel()
-	for range cap(b.lanes) {
-		select {
-		case l := <-b.lanes:
-			l.discard()
-		case <-ctx.Done():
-		}
-	}
-	b.wg.Wait()
-	if b.own {
-		return b.pool.Close()
-	}
-	return nil
-}

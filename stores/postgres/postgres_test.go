@@ -158,7 +158,7 @@ func TestDSN(t *testing.T) {
 	})
 	t.Run("bad settings", func(t *testing.T) {
 		dsn := pgtest.DSN(t)
-		for _, params := range []string{"audit_prefix=Audit-", "audit_zone=Nowhere/City", "search_path=missing"} {
+		for _, params := range []string{"audit_prefix=Audit-", "audit_zone=Nowhere/City", "audit_zone=CET-1CEST", "search_path=missing"} {
 			if _, err := postgres.Open(t.Context(), withParams(dsn, params), postgres.Config{}); err == nil {
 				t.Errorf("%s: no error", params)
 			}

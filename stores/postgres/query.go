@@ -27,9 +27,6 @@ func (b *backend) Table(name string) string {
 	return gormstore.Quote(b.cfg.Schema) + "." + gormstore.Quote(name)
 }
 
-// Keeps implements [gormstore.Backend].
-func (b *backend) Keeps(any, gormstore.Kind) bool { return true }
-
 // Select implements [gormstore.Backend].
 func (b *backend) Select(column string, k gormstore.Kind) string {
 	switch k {
@@ -52,8 +49,13 @@ func (b *backend) Param(n int, k gormstore.Kind) string {
 
 // Arg implements [gormstore.Backend].
 func (b *backend) Arg(v any, k gormstore.Kind) any {
-	if id, ok := v.(uuid.UUID); ok {
-		return id.String()
+	switch v := v.(type) {
+	case uuid.UUID:
+		return v.String()
+	case time.Time:
+		if k == gormstore.LocalTime {
+			return readable(v, b.location)
+		}
 	}
 	return v
 }

@@ -22,7 +22,7 @@ func TestRetyped(t *testing.T) {
 		{2.5, []string{"bigint", "text", "numeric", "integer"}},
 		{0.12345678901234568, []string{"real", "numeric"}},
 		{false, []string{"text"}},
-		{noon, []string{"date", "text", "timestamp"}},
+		{noon, []string{"date", "text", "timestamp", "timestamptz(0)", "timestamptz(3)", "timestamptz(6)"}},
 		{"a long text", []string{"char(8)", "varchar(20)", "name"}},
 		{[]byte{2}, []string{"text"}},
 	} {
@@ -46,5 +46,51 @@ func TestRetyped(t *testing.T) {
 				wantStored(t, s, "ev", nil, c.value, c.value, c.value)
 			})
 		}
+	}
+}
+
+// TestRetypedTimes makes the times of the events themselves coarser, in a table of
+// audits and in one of the Python library.
+func TestRetypedTimes(t *testing.T) {
+	for name, c := range map[string]struct{ table, typ string }{
+		"a table of audits":     {"", "timestamptz(0)"},
+		"of the Python library": {"CREATE TABLE ev (username text, datetime timestamp)", "timestamp(0)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := pgtest.DSN(t)
+			d := connect(t, dsn)
+			d.exec(c.table)
+			s := open(t, dsn, postgres.Config{})
+			at := time.Date(2026, 3, 4, 12, 5, 6, 789_000, time.UTC)
+			want := 0
+			write := func(n int) {
+				want += n
+				var events []core.Event
+				for range n {
+					events = append(events, core.Event{Tag: "ev", User: "me", Time: at}.Normalize(0))
+				}
+				save(t, s, events)
+			}
+			eventually(t, "the table is written to", func() bool {
+				write(1)
+				return ask[int](d, `SELECT count(*) FROM pg_class WHERE relname = 'ev'`) > 0 && ask[int](d, `SELECT count(*) FROM ev`) > 0
+			})
+			d.exec(`DELETE FROM ev; DELETE FROM audit_overflow; ALTER TABLE ev ALTER COLUMN datetime TYPE ` + c.typ)
+			want = 0
+			write(1)
+			write(2)
+			page, err := s.Read(t.Context(), core.Query{Tag: "ev"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Events) != want {
+				t.Errorf("%d events are stored, want %d", len(page.Events), want)
+			}
+			for _, e := range page.Events {
+				if !e.Time.Equal(at) {
+					t.Errorf("an event of %v reads back as of %v", at, e.Time)
+				}
+			}
+		})
 	}
 }

@@ -110,14 +110,17 @@ type backend struct {
 
 var _ gormstore.Backend = (*backend)(nil)
 
-// Close closes the pool when it is ours.
-func (b *backend) Close(context.Context) error {
+// Close waits for the write under way and closes the pool when it is ours.
+func (b *backend) Close(ctx context.Context) error {
 	if !b.own {
 		return nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.pool.Close()
+	end := func() error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.pool.Close()
+	}
+	return gormstore.CloseWithin(ctx, end, func() string { return "a write" })
 }
 
 // withDefaults adds the settings that audits want where dsn says nothing of them.

@@ -1,0 +1,31 @@
+package gormstore
+
+import "time"
+
+// At most growBurst tables begin to grow within any window of growWindow, so that a
+// thousand new tags do not keep the server busy with DDL.
+const (
+	growBurst  = 10
+	growWindow = time.Second
+)
+
+// pace is when the last tables began to grow.
+type pace struct {
+	starts [growBurst]time.Time // a ring
+	oldest int
+}
+
+func (p *pace) started(at time.Time) {
+	p.starts[p.oldest] = at
+	p.oldest = (p.oldest + 1) % growBurst
+}
+
+// due returns when the nth from now, the next being 0, may start if those before
+// it start as soon as they may.
+func (p *pace) due(n int, now time.Time) time.Time {
+	at := p.starts[(p.oldest+n)%growBurst].Add(growWindow)
+	if at.Before(now) {
+		at = now
+	}
+	return at.Add(time.Duration(n/growBurst) * growWindow)
+}

@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/auditing-go/auditing/stores/gormstore"
+)
+
+// Close waits for the writes under way and closes the connections that are ours.
+func (b *backend) Close(ctx context.Context) error {
+	b.mu.Lock()
+	b.cancel() // from now on nothing is taken over
+	b.mu.Unlock()
+	return gormstore.CloseWithin(ctx, b.end, b.underWay)
+}
+
+// end closes each lane as soon as nothing runs on it, however long that takes.
+func (b *backend) end() error {
+	for range cap(b.lanes) {
+		l := <-b.lanes
+		l.discard()
+		b.closed.Add(1)
+	}
+	b.wg.Wait()
+	if b.own {
+		return b.pool.Close()
+	}
+	return nil
+}
+
+// underWay says what end still waits for.
+func (b *backend) underWay() string {
+	var what []string
+	if n := cap(b.lanes) - int(b.closed.Load()); n > 0 {
+		what = append(what, fmt.Sprintf("%d of %d connections for writing", n, cap(b.lanes)))
+	}
+	b.mu.Lock()
+	tables := slices.Sorted(maps.Keys(b.adopting))
+	b.mu.Unlock()
+	for _, table := range tables {
+		what = append(what, "the taking over of table "+table)
+	}
+	if what == nil {
+		what = []string{"the connections for reading"}
+	}
+	return strings.Join(what, ", ")
+}
