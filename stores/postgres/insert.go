@@ -68,11 +68,14 @@ func (b *backend) statement(key statementKey, columns []filled) string {
 //
 // A column that was retyped since the catalogue was read would take another value
 // than the one it was given: an INSERT rounds, pads and formats. So the statement
-// divides by whether all types are the expected ones, once and not for each row.
+// compares two rows of NULLs, once and not for each row; *= fails on rows whose types
+// differ. One comparison of all types keeps the plan, of which the server holds one
+// for each table and connection, much smaller than one for each type.
 func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	names := make([]string, len(columns))
 	unnested := make([]string, len(columns))
 	values := make([]string, len(columns))
+	found := make([]string, len(columns))
 	expected := make([]string, len(columns))
 	table := b.Table(key.table)
 	id := ""
@@ -88,7 +91,8 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 			stored = "timestamp"
 			typ, cast = types[gormstore.Time], " AT TIME ZONE "+b.zone
 		}
-		expected[i] = "pg_typeof((NULL::" + table + ")." + names[i] + ") = '" + stored + "'::regtype"
+		found[i] = "(NULL::" + table + ")." + names[i]
+		expected[i] = "NULL::" + stored
 		if key.single {
 			values[i] = "$" + n + "::" + typ + cast
 		} else {
@@ -104,7 +108,7 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	if !key.single {
 		s.WriteString(" FROM (SELECT " + strings.Join(unnested, ", ") + ") AS u")
 	}
-	s.WriteString(" WHERE 1 / (" + strings.Join(expected, " AND ") + ")::int = 1")
+	s.WriteString(" WHERE ROW(" + strings.Join(found, ", ") + ")::record *= ROW(" + strings.Join(expected, ", ") + ")::record")
 	if key.twin != "" {
 		s.WriteString(" AND NOT EXISTS (SELECT 1 FROM " + b.Table(key.twin) + ` o WHERE o."audit_id" = ` + id + ")")
 	}
