@@ -1,7 +1,10 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
@@ -22,83 +26,150 @@ import (
 func BenchmarkAudit(b *testing.B) {
 	for _, callers := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			dsn := pgtest.DSN(b)
-			store, err := postgres.Open(b.Context(), dsn, postgres.Config{})
-			if err != nil {
-				b.Fatal(err)
-			}
-			rec, err := core.New(store, core.Config{})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer rec.Close(b.Context())
-			audit := func() error {
-				return rec.Audit(b.Context(), "bench", core.Fields{"order": 42, "amount": 9.5, "what": "refund", "ok": true}, core.As("me"))
-			}
-			if err := audit(); err != nil {
-				b.Fatal(err)
-			}
-
-			cfg, err := pgxpool.ParseConfig(dsn)
-			if err != nil {
-				b.Fatal(err)
-			}
-			cfg.MaxConns = 20
-			pool, err := pgxpool.NewWithConfig(b.Context(), cfg)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer pool.Close()
-			if _, err := pool.Exec(b.Context(), `CREATE TABLE plain (LIKE bench INCLUDING ALL)`); err != nil {
-				b.Fatal(err)
-			}
-			insert := func() error {
-				_, err := pool.Exec(b.Context(), `INSERT INTO plain (username, datetime, audit_id, audit_tag, "order", amount, what, ok)
-					VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, "me", time.Now().UTC(), uuid.Must(uuid.NewV7()), "bench", 42, 9.5, "refund", true)
-				return err
-			}
-
-			// One iteration is a turn of both, in changing order.
+			w := newWriters(b, 1)
 			n := 40 * callers
 			if callers == 1 {
 				n = 500
 			}
-			var ours, theirs time.Duration
-			turns := 0
-			for b.Loop() {
-				if turns%2 == 0 {
-					ours += drive(b, callers, n, audit)
-					theirs += drive(b, callers, n, insert)
-				} else {
-					theirs += drive(b, callers, n, insert)
-					ours += drive(b, callers, n, audit)
-				}
-				turns++
-			}
-			b.ReportMetric(float64(turns*n)/ours.Seconds(), "events/s")
-			b.ReportMetric(float64(turns*n)/theirs.Seconds(), "pgx-events/s")
-			b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-pgx")
-			b.ReportMetric(0, "ns/op")
+			took := takeTurns(b, callers, n, w.audit, w.insert)
+			b.ReportMetric(took[1].Seconds()/took[0].Seconds(), "x-pgx")
 		})
 	}
 }
 
-// drive calls do n times from so many goroutines and returns how long that took.
-func drive(b *testing.B, callers, n int, do func() error) time.Duration {
+// BenchmarkAuditSpread is 64 callers whose audits are of any of so many tags, each of
+// which is a table, beside pgx inserting one row a transaction into the same tables.
+// x-one-tag compares with audits of one tag in the same run.
+func BenchmarkAuditSpread(b *testing.B) {
+	const callers = 64
+	for _, tags := range []int{50, 1000} {
+		b.Run(fmt.Sprintf("tags=%d", tags), func(b *testing.B) {
+			w := newWriters(b, tags)
+			anyOf := func(do func(int) error) func(int) error {
+				return func(int) error { return do(rand.IntN(tags)) }
+			}
+			one := func(int) error { return w.audit(0) }
+			took := takeTurns(b, callers, 40*callers, anyOf(w.audit), anyOf(w.insert), one)
+			b.ReportMetric(took[1].Seconds()/took[0].Seconds(), "x-pgx")
+			b.ReportMetric(took[2].Seconds()/took[0].Seconds(), "x-one-tag")
+		})
+	}
+}
+
+// writers are two ways to write the nth event to the tables of so many tags.
+type writers struct {
+	ctx     context.Context
+	rec     *core.Recorder
+	pool    *pgxpool.Pool
+	tags    []string
+	inserts []string
+}
+
+var benchFields = core.Fields{"order": 42, "amount": 9.5, "what": "refund", "ok": true}
+
+func newWriters(b *testing.B, tags int) *writers {
+	dsn := pgtest.DSN(b)
+	w := &writers{ctx: b.Context(), pool: newPool(b, dsn, 2*tags)}
+	w.makeTables(b, dsn, tags)
+	store, err := postgres.Open(b.Context(), dsn, postgres.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if w.rec, err = core.New(store, core.Config{}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { w.rec.Close(context.Background()) })
+	return w
+}
+
+// newPool returns a pool of 20 connections, each of which keeps so many statements prepared.
+func newPool(b *testing.B, dsn string, statements int) *pgxpool.Pool {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg.MaxConns = 20
+	cfg.ConnConfig.StatementCacheCapacity = max(statements, cfg.ConnConfig.StatementCacheCapacity)
+	pool, err := pgxpool.NewWithConfig(b.Context(), cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(pool.Close)
+	return pool
+}
+
+// makeTables makes the tables at once; the store makes no more than ten a second.
+func (w *writers) makeTables(b *testing.B, dsn string, tags int) {
+	store, err := postgres.Open(b.Context(), dsn, postgres.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close(b.Context())
+	var ddl []string
+	for i := range tags {
+		tag := fmt.Sprintf("bench%d", i)
+		ddl = append(ddl, store.DDL(tag, benchFields))
+		w.tags = append(w.tags, tag)
+		w.inserts = append(w.inserts, `INSERT INTO `+gormstore.Quote(tag)+` (username, datetime, audit_id, audit_tag, "order", amount, what, ok)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`)
+	}
+	for len(ddl) > 0 {
+		n := min(len(ddl), 100) // more would need more locks than the server has
+		if _, err := w.pool.Exec(b.Context(), strings.Join(ddl[:n], "\n")); err != nil {
+			b.Fatal(err)
+		}
+		ddl = ddl[n:]
+	}
+}
+
+func (w *writers) audit(n int) error {
+	return w.rec.Audit(w.ctx, w.tags[n%len(w.tags)], benchFields, core.As("me"))
+}
+
+func (w *writers) insert(n int) error {
+	n %= len(w.tags)
+	_, err := w.pool.Exec(w.ctx, w.inserts[n], "me", time.Now().UTC(), uuid.Must(uuid.NewV7()), w.tags[n], 42, 9.5, "refund", true)
+	return err
+}
+
+// takeTurns reports the events per second of the first of do and of pgx, the second,
+// and returns how long each took. One iteration is a turn of all, n events each, in
+// changing order.
+func takeTurns(b *testing.B, callers, n int, do ...func(n int) error) []time.Duration {
+	took := make([]time.Duration, len(do))
+	turns := 0
+	for b.Loop() {
+		for i := range do {
+			side := (turns + i) % len(do)
+			took[side] += drive(b, callers, turns*n, n, do[side])
+		}
+		turns++
+	}
+	b.ReportMetric(float64(turns*n)/took[0].Seconds(), "events/s")
+	b.ReportMetric(float64(turns*n)/took[1].Seconds(), "pgx-events/s")
+	b.ReportMetric(0, "ns/op")
+	return took
+}
+
+// drive calls do for n numbers from first on, from so many goroutines, and returns
+// how long that took.
+func drive(b *testing.B, callers, first, n int, do func(n int) error) time.Duration {
 	var wg sync.WaitGroup
 	var next atomic.Int64
 	start := time.Now()
 	for range callers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for next.Add(1) <= int64(n) {
-				if err := do(); err != nil {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := do(first + i); err != nil {
 					b.Error(err)
 					return
 				}
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	return time.Since(start)

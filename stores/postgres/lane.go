@@ -59,9 +59,10 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	return err
 }
 
-// maxNamed bounds the statements that a connection prepares. One for each of a
-// thousand tables has room; each costs the server some ten kilobytes.
-const maxNamed = 1500
+// maxNamed bounds the statements that a connection prepares. Two for each of a
+// thousand tables have room, for one row and for several; each costs the server some
+// forty kilobytes.
+const maxNamed = 2200
 
 // run sends inserts in one round trip; the server runs them as one transaction.
 func (l *lane) run(ctx context.Context, inserts []insert) error {

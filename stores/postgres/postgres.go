@@ -108,18 +108,8 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 }
 
 func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*gormstore.Store, error) {
-	// Of the application's pool one connection is kept, of our own a second one, for
-	// whoever saves two batches at once.
-	lanes := 1
-	if own {
-		lanes = 2
-	}
-	b := &backend{db: db, pool: pool, own: own, cfg: cfg, lanes: make(chan *lane, lanes), adopting: map[string]bool{}, statements: map[statementKey]string{}}
-	b.ctx, b.cancel = context.WithCancel(context.Background())
-	for range lanes {
-		b.lanes <- &lane{pool: pool, lost: b.ghosts.add}
-	}
-	if err := b.prepare(ctx); err != nil {
+	b, err := newBackend(ctx, db, pool, cfg, own)
+	if err != nil {
 		return nil, err
 	}
 	s, err := gormstore.New(ctx, b, gormstore.Config{
@@ -137,6 +127,24 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) 
 	return s, nil
 }
 
+func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*backend, error) {
+	// Of the application's pool one connection is kept, of our own a second one, for
+	// whoever saves two batches at once.
+	lanes := 1
+	if own {
+		lanes = 2
+	}
+	b := &backend{db: db, pool: pool, own: own, cfg: cfg, lanes: make(chan *lane, lanes), adopting: map[string]bool{}, statements: map[statementKey]string{}}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	for range lanes {
+		b.lanes <- &lane{pool: pool, lost: b.ghosts.add}
+	}
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
 // backend implements [gormstore.Backend].
 type backend struct {
 	db   *gorm.DB
@@ -147,7 +155,8 @@ type backend struct {
 	zone     string // quoted as a literal
 	location *time.Location
 	lanes    chan *lane
-	ddlKey   int64 // of the lock under which tables grow
+	brisk    atomic.Bool // the last Write to many tables was
+	ddlKey   int64       // of the lock under which tables grow
 	ghosts   ghosts
 
 	mu         sync.Mutex
@@ -221,6 +230,16 @@ func (b *backend) take(ctx context.Context) (*lane, error) {
 		return nil, notSent{gormstore.ErrClosed}
 	case <-ctx.Done():
 		return nil, notSent{context.Cause(ctx)}
+	}
+}
+
+// takeIdle returns a lane that nobody uses, nil when there is none.
+func (b *backend) takeIdle() *lane {
+	select {
+	case l := <-b.lanes:
+		return l
+	default:
+		return nil
 	}
 }
 

@@ -94,3 +94,26 @@ func TestRetypedTimes(t *testing.T) {
 		})
 	}
 }
+
+// TestOtherCollation has a column that sorts its texts in another way, which keeps
+// them all the same.
+func TestOtherCollation(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	d := connect(t, dsn)
+	d.exec(made(t, dsn, "ev", core.Fields{"what": "a"}))
+	s := open(t, dsn, postgres.Config{})
+	write := func(n int) {
+		var events []core.Event
+		for range n {
+			events = append(events, core.Event{Tag: "ev", User: "me", Fields: core.Fields{"what": "a"}}.Normalize(0))
+		}
+		save(t, s, events)
+	}
+	write(1)
+	d.exec(`ALTER TABLE ev ALTER COLUMN what TYPE text COLLATE "C", ALTER COLUMN username TYPE text COLLATE "C"`)
+	write(1)
+	write(2)
+	if n := ask[int](d, `SELECT count(*) FROM ev WHERE what = 'a' AND username = 'me'`); n != 4 {
+		t.Errorf("the columns hold %d of 4 texts", n)
+	}
+}

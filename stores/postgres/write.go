@@ -7,9 +7,9 @@ import (
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
-// Write implements [gormstore.Backend]: first everything in one round trip and
-// one transaction; after any failure table by table and, where a table refuses,
-// in halves until the rows that it refuses stand alone.
+// Write implements [gormstore.Backend]: first everything in one transaction, or two
+// at once; after any failure table by table and, where a table refuses, in halves
+// until the rows that it refuses stand alone.
 func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
 	l, err := b.take(ctx)
 	if err != nil {
@@ -17,10 +17,7 @@ func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormst
 	}
 	defer b.give(l)
 	w := &writing{backend: b, lane: l}
-	if err := w.send(ctx, false, batches...); err == nil {
-		return nil
-	}
-	for _, batch := range batches {
+	for _, batch := range w.first(ctx, batches) {
 		w.careful(ctx, batch)
 	}
 	return w.failures
@@ -42,23 +39,34 @@ func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batc
 	if err := w.ghosts.settle(ctx, w.lane); err != nil {
 		return err
 	}
-	w.lane.wire.reset()
+	err := w.lane.run(ctx, w.inserts(w.lane, once, batches))
+	w.note(err, batches)
+	return err
+}
+
+// inserts returns the inserts of batches, until the next of that lane.
+func (b *backend) inserts(l *lane, once bool, batches []gormstore.Batch) []insert {
+	l.wire.reset()
 	inserts := make([]insert, len(batches))
 	for i, batch := range batches {
-		inserts[i] = w.insertOf(batch, once, &w.lane.wire)
+		inserts[i] = b.insertOf(batch, once, &l.wire)
 	}
-	err := w.lane.run(ctx, inserts)
-	if isUnknown(err) {
-		if w.unknown == nil {
-			w.unknown = map[int]bool{}
-		}
-		for _, batch := range batches {
-			for _, r := range batch.Rows {
-				w.unknown[r.Index] = true
-			}
+	return inserts
+}
+
+// note remembers what an attempt that ended so may have stored.
+func (w *writing) note(err error, batches []gormstore.Batch) {
+	if !isUnknown(err) {
+		return
+	}
+	if w.unknown == nil {
+		w.unknown = map[int]bool{}
+	}
+	for _, batch := range batches {
+		for _, r := range batch.Rows {
+			w.unknown[r.Index] = true
 		}
 	}
-	return err
 }
 
 // maxRefused is how many rows a table may refuse one by one before the rest of
