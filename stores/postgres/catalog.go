@@ -76,7 +76,7 @@ func (b *backend) Lookup(ctx context.Context, names []string) (relations []gorms
 	if err != nil {
 		return nil, err
 	}
-	defer b.give(l)
+	defer b.lanes.give(l)
 	look := func(c *pgx.Conn) error {
 		rows, err := c.Query(ctx, relationsOf(names), b.cfg.Schema, names)
 		if err != nil {

@@ -20,9 +20,9 @@ func (b *backend) Close(ctx context.Context) error {
 
 // end closes each lane as soon as nothing runs on it, however long that takes.
 func (b *backend) end() error {
-	for range cap(b.lanes) {
-		l := <-b.lanes
-		l.discard()
+	for range b.lanes.len() {
+		<-b.lanes.free
+		b.lanes.take().discard()
 		b.closed.Add(1)
 	}
 	b.wg.Wait()
@@ -35,8 +35,8 @@ func (b *backend) end() error {
 // underWay says what end still waits for.
 func (b *backend) underWay() string {
 	var what []string
-	if n := cap(b.lanes) - int(b.closed.Load()); n > 0 {
-		what = append(what, fmt.Sprintf("%d of %d connections for writing", n, cap(b.lanes)))
+	if n := b.lanes.len() - int(b.closed.Load()); n > 0 {
+		what = append(what, fmt.Sprintf("%d of %d connections for writing", n, b.lanes.len()))
 	}
 	b.mu.Lock()
 	tables := slices.Sorted(maps.Keys(b.adopting))

@@ -34,7 +34,7 @@ func (w *writing) first(ctx context.Context, batches []gormstore.Batch) []gormst
 func (w *writing) firstOfMany(ctx context.Context, batches []gormstore.Batch) []gormstore.Batch {
 	if w.brisk.Load() && independent(batches) {
 		if second := w.takeIdle(); second != nil {
-			defer w.give(second)
+			defer w.lanes.give(second)
 			return w.sendHalves(ctx, second, batches)
 		}
 	}

@@ -83,7 +83,7 @@ func TestHalves(t *testing.T) {
 			}
 			if c.busy {
 				l := b.takeIdle()
-				defer b.give(l)
+				defer b.lanes.give(l)
 			}
 			failed := map[int]bool{}
 			for _, f := range write(1) {

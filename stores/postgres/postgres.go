@@ -130,14 +130,14 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) 
 func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*backend, error) {
 	// Of the application's pool one connection is kept, of our own a second one, for
 	// whoever saves two batches at once.
-	lanes := 1
+	n := 1
 	if own {
-		lanes = 2
+		n = 2
 	}
-	b := &backend{db: db, pool: pool, own: own, cfg: cfg, lanes: make(chan *lane, lanes), adopting: map[string]bool{}, statements: map[statementKey]string{}}
+	b := &backend{db: db, pool: pool, own: own, cfg: cfg, lanes: newLanes(n), adopting: map[string]bool{}, statements: map[statementKey]string{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	for range lanes {
-		b.lanes <- &lane{pool: pool, lost: b.ghosts.add}
+	for range n {
+		b.lanes.give(&lane{pool: pool, lost: b.ghosts.add})
 	}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ type backend struct {
 
 	zone     string // quoted as a literal
 	location *time.Location
-	lanes    chan *lane
+	lanes    *lanes
 	brisk    atomic.Bool // the last Write to many tables was
 	ddlKey   int64       // of the lock under which tables grow
 	ghosts   ghosts
@@ -207,9 +207,10 @@ func (b *backend) prepare(ctx context.Context) error {
 // connect has the lanes hold their connections from the start: later the
 // application may hold all others.
 func (b *backend) connect(ctx context.Context) error {
-	for range cap(b.lanes) {
-		l := <-b.lanes
-		defer b.give(l)
+	for range b.lanes.len() {
+		<-b.lanes.free
+		l := b.lanes.take()
+		defer b.lanes.give(l)
 		if err := l.use(ctx, func(*pgx.Conn) error { return nil }); err != nil {
 			return err
 		}
@@ -220,9 +221,10 @@ func (b *backend) connect(ctx context.Context) error {
 // take waits for a lane, which is to be given back.
 func (b *backend) take(ctx context.Context) (*lane, error) {
 	select {
-	case l := <-b.lanes:
+	case <-b.lanes.free:
+		l := b.lanes.take()
 		if b.ctx.Err() != nil {
-			b.give(l) // to Close
+			b.lanes.give(l) // to Close
 			return nil, notSent{gormstore.ErrClosed}
 		}
 		return l, nil
@@ -236,11 +238,9 @@ func (b *backend) take(ctx context.Context) (*lane, error) {
 // takeIdle returns a lane that nobody uses, nil when there is none.
 func (b *backend) takeIdle() *lane {
 	select {
-	case l := <-b.lanes:
-		return l
+	case <-b.lanes.free:
+		return b.lanes.take()
 	default:
 		return nil
 	}
 }
-
-func (b *backend) give(l *lane) { b.lanes <- l }

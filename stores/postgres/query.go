@@ -86,4 +86,4 @@ func (b *backend) SchemaChanged(err error) bool { return reasonOf(err, false) ==
 func (b *backend) Prompt() bool { return true }
 
 // Overlaps implements [gormstore.Backend].
-func (b *backend) Overlaps() bool { return cap(b.lanes) > 1 }
+func (b *backend) Overlaps() bool { return b.lanes.len() > 1 }

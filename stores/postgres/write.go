@@ -15,7 +15,7 @@ func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormst
 	if err != nil {
 		return failAll(nil, batches, err, nil)
 	}
-	defer b.give(l)
+	defer b.lanes.give(l)
 	w := &writing{backend: b, lane: l}
 	for _, batch := range w.first(ctx, batches) {
 		w.careful(ctx, batch)
