@@ -114,12 +114,12 @@ func parseHop(s string) (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// isPort accepts "" and a colon with up to five digits.
+// isPort accepts "" and a colon with up to five digits behind any zeros.
 func isPort(s string) bool {
 	if s == "" {
 		return true
 	}
-	if s[0] != ':' || len(s) > 6 {
+	if s[0] != ':' || len(strings.TrimLeft(s[1:], "0")) > 5 {
 		return false
 	}
 	for _, c := range []byte(s[1:]) {
