@@ -60,8 +60,8 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 }
 
 // maxNamed bounds the statements that a connection prepares. Two for each of a
-// thousand tables have room, for one row and for several; each costs the server some
-// forty kilobytes.
+// thousand tables have room, for one row and for several; they cost the server some
+// sixty and eighty kilobytes each.
 const maxNamed = 2200
 
 // run sends inserts in one round trip; the server runs them as one transaction.

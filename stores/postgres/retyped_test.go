@@ -50,17 +50,18 @@ func TestRetyped(t *testing.T) {
 }
 
 // TestRetypedTimes makes the times of the events themselves coarser, in a table of
-// audits and in one of the Python library.
+// audits and in one of the Python library, or gives them a zone.
 func TestRetypedTimes(t *testing.T) {
 	for name, c := range map[string]struct{ table, typ string }{
 		"a table of audits":     {"", "timestamptz(0)"},
 		"of the Python library": {"CREATE TABLE ev (username text, datetime timestamp)", "timestamp(0)"},
+		"with a zone":           {"CREATE TABLE ev (username text, datetime timestamp)", "timestamptz"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn := pgtest.DSN(t)
 			d := connect(t, dsn)
 			d.exec(c.table)
-			s := open(t, dsn, postgres.Config{})
+			s := open(t, dsn+" timezone=Asia/Tokyo", postgres.Config{})
 			at := time.Date(2026, 3, 4, 12, 5, 6, 789_000, time.UTC)
 			want := 0
 			write := func(n int) {
