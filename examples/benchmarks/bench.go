@@ -132,7 +132,7 @@ func (c Case) result(samples [][]Sample) CaseResult {
 			s.Seen = map[string]Spread{}
 			for _, figure := range c.Figures {
 				if _, ok := samples[i][0][figure]; !ok {
-					continue // a limit has no callers that wait
+					continue // nobody waits for it
 				}
 				s.Seen[figure] = spread(samples[i], func(round int) float64 { return samples[i][round][figure] })
 			}

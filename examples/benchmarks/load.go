@@ -34,15 +34,19 @@ func drive(ctx context.Context, callers int, d time.Duration, do func(ctx contex
 	}
 	wg.Wait()
 	elapsed := time.Since(start)
-	all := slices.Concat(took...)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	slices.Sort(all)
+	return sampleOf(slices.Concat(took...), 1, elapsed), nil
+}
+
+// sampleOf is what calls that took so long come to, each of which stored so many events.
+func sampleOf(took []time.Duration, events int, elapsed time.Duration) Sample {
+	slices.Sort(took)
 	at := func(share float64) float64 {
-		return all[int(share*float64(len(all)-1))].Seconds() * 1e3
+		return took[int(share*float64(len(took)-1))].Seconds() * 1e3
 	}
-	return Sample{Rate: float64(len(all)) / elapsed.Seconds(), P50: at(0.5), P99: at(0.99)}, nil
+	return Sample{Rate: float64(events*len(took)) / elapsed.Seconds(), P50: at(0.5), P99: at(0.99)}
 }
 
 // timed is the rate of n events that do writes.
