@@ -118,15 +118,22 @@ func eventually(t testing.TB, what string, done func() bool) {
 }
 
 func TestContract(t *testing.T) {
-	places := map[core.Store]string{}
-	first := func(t *testing.T) core.Store {
-		dsn := pgtest.DSN(t)
-		s := open(t, dsn, postgres.Config{})
-		places[s] = dsn
-		return s
+	for name, params := range map[string]string{
+		"prepared statements":                       "",
+		"behind a proxy that does not know of them": "default_query_exec_mode=exec",
+	} {
+		t.Run(name, func(t *testing.T) {
+			places := map[core.Store]string{}
+			first := func(t *testing.T) core.Store {
+				dsn := withParams(pgtest.DSN(t), params)
+				s := open(t, dsn, postgres.Config{})
+				places[s] = dsn
+				return s
+			}
+			reopen := func(t *testing.T, first core.Store) core.Store { return open(t, places[first], postgres.Config{}) }
+			storetest.Run(t, first, storetest.Reopen(reopen))
+		})
 	}
-	reopen := func(t *testing.T, first core.Store) core.Store { return open(t, places[first], postgres.Config{}) }
-	storetest.Run(t, first, storetest.Reopen(reopen))
 }
 
 func TestDSN(t *testing.T) {

@@ -61,7 +61,7 @@ func TestRetypedTimes(t *testing.T) {
 			dsn := pgtest.DSN(t)
 			d := connect(t, dsn)
 			d.exec(c.table)
-			s := open(t, dsn+" timezone=Asia/Tokyo", postgres.Config{})
+			s := open(t, withParams(dsn, "timezone=Asia/Tokyo"), postgres.Config{})
 			at := time.Date(2026, 3, 4, 12, 5, 6, 789_000, time.UTC)
 			want := 0
 			write := func(n int) {
