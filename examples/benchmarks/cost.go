@@ -108,7 +108,7 @@ func costCases(ctx context.Context, l *lab) ([]Case, error) {
 const (
 	reasonHandOver = "Such a store is called on a goroutine of its own, because a disk that hangs must not hang the caller beyond its time. " +
 		"What the line takes over the one above it is that way there and back, with the writer's own work for a batch; the limit is the way alone."
-	reasonCopies = "More than half of it is the copy of the map, which the caller may change as soon as the audit returns, by the CPU profile; the limit is such a copy alone."
+	reasonCopies = "The map is copied, because the caller may change it as soon as the audit returns, every field is looked at, and the event gets an id and its place in the queue; the limit is the copy alone."
 	reasonMap    = "The map of the caller is part of this line: it is allocated, while the loggers' fields stand on the stack; the limit is such a map and its copy alone."
 )
 
