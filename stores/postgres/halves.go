@@ -19,23 +19,14 @@ var briskTable = 50 * time.Microsecond
 
 // first is the first attempt at batches. It returns those that are not known to be stored.
 func (w *writing) first(ctx context.Context, batches []gormstore.Batch) []gormstore.Batch {
-	if len(batches) < worthTwo {
-		if w.send(ctx, false, batches...) != nil {
-			return batches
-		}
-		return nil
-	}
-	began := time.Now()
-	failed := w.firstOfMany(ctx, batches)
-	w.brisk.Store(time.Since(began) < time.Duration(len(batches))*briskTable)
-	return failed
-}
-
-func (w *writing) firstOfMany(ctx context.Context, batches []gormstore.Batch) []gormstore.Batch {
-	if w.brisk.Load() && independent(batches) {
-		if second := w.takeIdle(); second != nil {
-			defer w.lanes.give(second)
-			return w.sendHalves(ctx, second, batches)
+	if len(batches) >= worthTwo {
+		began := time.Now()
+		defer func() { w.brisk.Store(time.Since(began) < time.Duration(len(batches))*briskTable) }()
+		if w.brisk.Load() && independent(batches) {
+			if second := w.takeIdle(); second != nil {
+				defer w.lanes.give(second)
+				return w.sendHalves(ctx, second, batches)
+			}
 		}
 	}
 	if w.send(ctx, false, batches...) != nil {
