@@ -33,9 +33,11 @@ type segment struct {
 	bytes int64
 }
 
-// contents is what the file holds, as the checks found it.
+// contents is what the spool holds.
 type contents struct {
 	state
+	filed    state    // what the file says of itself
+	tail     []record // what waits from filed.next on, which only the journal holds
 	segments []segment
 	ids      map[uuid.UUID]struct{}
 	bytes    int64 // of all records that count
@@ -62,6 +64,7 @@ func check(path string) (*contents, error) {
 	if err := c.file(f); err != nil {
 		return nil, damaged(path, err)
 	}
+	c.filed = c.state
 	return &c.contents, nil
 }
 

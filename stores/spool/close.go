@@ -121,10 +121,14 @@ func (s *Store) end(ctx context.Context) error {
 	defer close(s.closed)
 	s.writer <- struct{}{}
 	s.settleHeld()
-	s.diskMu.Lock()
 	var err error
+	if s.disk != nil && s.broken == nil && !s.unsure {
+		err = s.empty()
+	}
+	err = errors.Join(err, s.journal.file.Close())
+	s.diskMu.Lock()
 	if s.disk != nil {
-		err = s.disk.close()
+		err = errors.Join(err, s.disk.close())
 		s.disk = nil
 	}
 	s.diskMu.Unlock()

@@ -169,7 +169,7 @@ func writeFile(dir string, s state, segmentBytes int64, setAside, waiting iter.S
 	if err != nil {
 		return nil, err
 	}
-	c := &contents{state: s, ids: map[uuid.UUID]struct{}{}}
+	c := &contents{state: s, filed: s, ids: map[uuid.UUID]struct{}{}}
 	if err := errors.Join(c.fill(d, segmentBytes, setAside, waiting), d.close()); err != nil {
 		os.Remove(path)
 		return nil, err
@@ -258,6 +258,9 @@ func syncDir(dir string) error {
 // system may have dropped what it could not write, and nobody can trust the file
 // as this process sees it.
 func notWritten(err error) bool {
+	if errors.Is(err, errDiverged) {
+		return true
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) && path.Op == "write" {
 		return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)

@@ -139,25 +139,32 @@ func (s *Store) claim() (*batch, error) {
 	return b, nil
 }
 
-// fill reads a batch from the disk.
+// fill reads a batch: what the journal holds from memory, the rest from the file.
 func (s *Store) fill(b *batch) error {
-	err := s.view(func(d *disk, tx *bbolt.Tx) error {
-		return d.waiting(tx, b.from, func(r record) error {
-			if r.seq != b.to {
-				return damaged(d.path, fmt.Errorf("record %d comes where %d was expected", r.seq, b.to))
+	add := func(r record) error {
+		if r.seq != b.to {
+			return damaged(s.path(), fmt.Errorf("record %d comes where %d was expected", r.seq, b.to))
+		}
+		if b.to == b.from {
+			b.oldest = r.arrived
+		}
+		b.to++
+		b.bytes += r.cost()
+		b.records = append(b.records, r)
+		if len(b.records) >= s.tune.batchEvents || b.bytes >= s.tune.batchBytes {
+			return errStop
+		}
+		return nil
+	}
+	if tail := s.tailFrom(b.from); len(tail) > 0 {
+		for _, r := range tail {
+			if err := add(r); err != nil {
+				break
 			}
-			if b.to == b.from {
-				b.oldest = r.arrived
-			}
-			b.to++
-			b.bytes += r.cost()
-			b.records = append(b.records, r)
-			if len(b.records) >= s.tune.batchEvents || b.bytes >= s.tune.batchBytes {
-				return errStop
-			}
-			return nil
-		})
-	})
+		}
+		return nil
+	}
+	err := s.view(func(d *disk, tx *bbolt.Tx) error { return d.waiting(tx, b.from, add) })
 	if err == nil && len(b.records) == 0 {
 		err = damaged(s.path(), fmt.Errorf("record %d is missing", b.from))
 	}

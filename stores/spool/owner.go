@@ -6,13 +6,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 // lockName is the file whose lock says that a process owns the directory. It holds
-// the owner's process id, "-" when there is none, and fileName once that exists.
+// the owner's process id, "-" when there is none, and the names of the files once
+// they exist.
 const lockName = "spool.lock"
 
 // ErrOwned means that another process has the spool open, or this one has twice.
@@ -61,15 +63,15 @@ func ownerOf(dir string) string {
 	}
 }
 
-// had reports whether the directory once had a complete spool.
-func (o *owner) had() bool {
+// had reports whether the directory once had a file of a complete spool.
+func (o *owner) had(name string) bool {
 	text, err := io.ReadAll(io.NewSectionReader(o.file, 0, 100))
-	return err == nil && strings.HasSuffix(strings.TrimSpace(string(text)), " "+fileName)
+	return err == nil && slices.Contains(strings.Fields(string(text)), name)
 }
 
 // sign writes who owns the directory, which now has a spool.
 func (o *owner) sign(pid string) error {
-	text := pid + " " + fileName + "\n"
+	text := pid + " " + fileName + " " + journalName + "\n"
 	_, err := o.file.WriteAt([]byte(text), 0)
 	if err == nil {
 		err = o.file.Truncate(int64(len(text)))

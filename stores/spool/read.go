@@ -36,7 +36,15 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	// The spool first: an event is in the next store before it leaves the spool, so
 	// that one which moves in between is found twice and never missed.
 	q = q.Normalize()
+	// For the same reason what only the journal holds comes before the file.
 	scan := scan{ctx: ctx, q: q, cursor: cursor, paged: paged}
+	tail := s.wholeTail()
+	for i := range tail {
+		if err = scan.record(tail[i]); err != nil {
+			return core.Page{}, err
+		}
+	}
+	scan.leaveOut(tail)
 	err = s.view(func(d *disk, tx *bbolt.Tx) error {
 		if err := d.waiting(tx, 0, scan.record); err != nil {
 			return err
@@ -66,6 +74,15 @@ type scan struct {
 	next   string
 	floor  int64 // when there is a next: nothing older belongs to the page
 	seen   int
+	known  map[uuid.UUID]struct{} // found before
+}
+
+// leaveOut has these records count no more.
+func (s *scan) leaveOut(records []record) {
+	s.known = make(map[uuid.UUID]struct{}, len(records))
+	for i := range records {
+		s.known[records[i].id] = struct{}{}
+	}
 }
 
 func (s *scan) record(r record) error {
@@ -78,6 +95,9 @@ func (s *scan) record(r record) error {
 	if s.paged && r.time > s.cursor.Time.UnixMicro() ||
 		!s.q.From.IsZero() && r.time < s.q.From.UnixMicro() || !s.q.To.IsZero() && r.time >= s.q.To.UnixMicro() ||
 		s.next != "" && r.time < s.floor {
+		return nil
+	}
+	if _, twice := s.known[r.id]; twice {
 		return nil
 	}
 	e, err := r.event()

@@ -68,8 +68,12 @@ func keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 // value returns what is stored under the record's key.
 func (r *record) value() []byte {
-	b := make([]byte, 4, headSize+8+binary.MaxVarintLen16+len(r.reason)+len(r.payload))
-	b = append(b, r.kind)
+	return r.appendValue(make([]byte, 0, headSize+8+binary.MaxVarintLen16+len(r.reason)+len(r.payload)))
+}
+
+func (r *record) appendValue(b []byte) []byte {
+	from := len(b)
+	b = append(b, 0, 0, 0, 0, r.kind)
 	b = append(b, r.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.time))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.arrived))
@@ -79,7 +83,7 @@ func (r *record) value() []byte {
 		b = append(b, r.reason...)
 	}
 	b = append(b, r.payload...)
-	binary.BigEndian.PutUint32(b, checksum(keyOf(r.seq), b[4:]))
+	binary.BigEndian.PutUint32(b[from:], checksum(keyOf(r.seq), b[from+4:]))
 	return b
 }
 

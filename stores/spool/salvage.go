@@ -26,9 +26,10 @@ type Salvaged struct {
 // a new spool in the directory into, which must not hold one; [Open] that next. It
 // changes nothing in dir, which no process may have open.
 //
-// It looks at each page of the file for records whose checksums match, and relies
-// on nothing that leads to them. So it may also find events which were passed on
-// already; the next store knows them by their IDs and keeps each once.
+// It looks at each page of the file and each sector of the journal for records whose
+// checksums match, and relies on nothing that leads to them. So it may also find
+// events which were passed on already; the next store knows them by their IDs and
+// keeps each once.
 func Salvage(dir, into string) (Salvaged, error) {
 	found, err := salvage(dir, into)
 	if err != nil {
@@ -58,15 +59,22 @@ func salvage(dir, into string) (found Salvaged, err error) {
 	}
 	signed := false
 	defer func() { err = errors.Join(err, to.release(signed)) }()
-	if _, err := os.Stat(filepath.Join(into, fileName)); !errors.Is(err, fs.ErrNotExist) || to.had() {
+	if _, err := os.Stat(filepath.Join(into, fileName)); !errors.Is(err, fs.ErrNotExist) || to.had(fileName) {
 		return found, fmt.Errorf("%s holds a spool already: name a new directory", into)
 	}
 
-	places, unreadable, err := findRecords(from)
-	if err != nil {
+	f := finder{places: map[uuid.UUID]place{}, broken: map[string]bool{}, whole: map[string]bool{}}
+	if err := f.file(from); err != nil {
 		return found, err
 	}
-	found.Unreadable = unreadable
+	if err := f.journal(filepath.Join(dir, journalName)); err != nil {
+		return found, err
+	}
+	places := f.places
+	for key := range f.whole {
+		delete(f.broken, key)
+	}
+	found.Unreadable = len(f.broken)
 	var waiting, aside []place
 	for _, p := range places {
 		if p.kind == kindSetAside {
@@ -81,48 +89,58 @@ func salvage(dir, into string) (found Salvaged, err error) {
 	found.Waiting, found.SetAside = len(waiting), len(aside)
 	first := uint64(len(aside))
 	s := state{first: first, next: first + uint64(len(waiting)), setAside: uint64(len(aside))}
+	if err := createJournal(into, defaultTuning.journalBytes); err != nil {
+		return found, err
+	}
 	_, err = writeFile(into, s, defaultTuning.segmentBytes, readPlaces(from, aside, 0), readPlaces(from, waiting, first))
 	signed = err == nil
 	return found, err
 }
 
-// place is where in the file a whole record is.
+// place is where in the file a whole record is, or the record itself.
 type place struct {
-	seq  uint64
-	kind byte
-	key  int64 // its offset, the value follows
-	size int
+	seq    uint64
+	kind   byte
+	key    int64 // its offset, the value follows
+	size   int
+	record *record // of the journal, in which it may be scattered
 }
 
-// findRecords looks for records in every page that could be a leaf, and in the
-// buckets that are stored within a page. Of an event that occurs often the newest
-// record counts.
-func findRecords(f *os.File) (map[uuid.UUID]place, int, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
+// finder collects records. Of an event that occurs often the newest record counts.
+type finder struct {
+	places        map[uuid.UUID]place
+	broken, whole map[string]bool // by their keys
+}
+
+func (f *finder) add(r *record, p place) {
+	f.whole[string(keyOf(r.seq))] = true
+	if old, ok := f.places[r.id]; !ok || r.seq > old.seq || r.seq == old.seq && r.kind == kindSetAside {
+		p.seq, p.kind = r.seq, r.kind
+		f.places[r.id] = p
 	}
-	places := map[uuid.UUID]place{}
-	broken := map[string]bool{}
-	whole := map[string]bool{}
+}
+
+// file looks for records in every page that could be a leaf, and in the buckets
+// that are stored within a page.
+func (f *finder) file(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
 	note := func(at, key int64, k, v []byte) {
 		if len(k) != keySize || len(v) < headSize {
 			return
 		}
-		r, err := parseRecord(k, v)
-		if err != nil {
-			broken[string(k)] = true
-			return
-		}
-		whole[string(k)] = true
-		if old, ok := places[r.id]; !ok || r.seq > old.seq || r.seq == old.seq && r.kind == kindSetAside {
-			places[r.id] = place{seq: r.seq, kind: r.kind, key: at + key, size: len(v)}
+		if r, err := parseRecord(k, v); err == nil {
+			f.add(&r, place{key: at + key, size: len(v)})
+		} else {
+			f.broken[string(k)] = true
 		}
 	}
 	for at := int64(0); at < info.Size(); at += pageSize {
 		page := make([]byte, min(pageSize, info.Size()-at))
-		if _, err := f.ReadAt(page, at); err != nil {
-			return nil, 0, err
+		if _, err := file.ReadAt(page, at); err != nil {
+			return err
 		}
 		if len(page) < headerSize || pageFlags(page) != leafPage {
 			continue
@@ -130,8 +148,8 @@ func findRecords(f *os.File) (map[uuid.UUID]place, int, error) {
 		// The record of a large event goes on in the pages that follow.
 		if more := int64(native.Uint32(page[12:])); more > 0 {
 			page = make([]byte, min((more+1)*pageSize, info.Size()-at, maxLeaf))
-			if _, err := f.ReadAt(page, at); err != nil && !errors.Is(err, io.EOF) {
-				return nil, 0, err
+			if _, err := file.ReadAt(page, at); err != nil && !errors.Is(err, io.EOF) {
+				return err
 			}
 		}
 		eachElement(page, func(offset int, k, v []byte) {
@@ -142,10 +160,60 @@ func findRecords(f *os.File) (map[uuid.UUID]place, int, error) {
 			}
 		})
 	}
-	for key := range whole {
-		delete(broken, key)
+	return nil
+}
+
+// journal looks for records in every sound sector of the newest epoch. Behind a
+// damaged one it goes on where the next record begins.
+func (f *finder) journal(path string) error {
+	image, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return places, len(broken), nil
+	if err != nil {
+		return err
+	}
+	var sectors []sector
+	epoch := uint32(0)
+	for i := range len(image) / sectorSize {
+		s, written, err := parseSector(image[i*sectorSize:][:sectorSize], uint32(i))
+		if err == nil && written && i > 0 {
+			sectors = append(sectors, s)
+			epoch = max(epoch, s.epoch)
+		}
+	}
+	var data []byte // from the beginning of a record on
+	next := sector{}
+	for _, s := range sectors {
+		if s.epoch != epoch {
+			continue
+		}
+		switch {
+		case s.index == next.index && s.group == next.group:
+			data = append(data, s.data...)
+		case s.start != noRecord:
+			if len(data) >= keySize {
+				f.broken[string(data[:keySize])] = true
+			}
+			data = slices.Clone(s.data[s.start:])
+		default:
+			continue
+		}
+		next = sector{index: s.index + 1, group: s.group}
+		for {
+			r, n, err := parseInGroup(data)
+			if err != nil {
+				f.broken[string(data[:keySize])] = true
+			} else if n > 0 {
+				f.add(&r, place{record: &r})
+			}
+			if n == 0 {
+				break
+			}
+			data = data[n:]
+		}
+	}
+	return nil
 }
 
 // maxLeaf bounds how much a page's header can make salvage read.
@@ -172,11 +240,15 @@ func eachElement(page []byte, f func(offset int, key, value []byte)) {
 func readPlaces(f *os.File, places []place, first uint64) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		for i, p := range places {
-			b := make([]byte, keySize+p.size)
-			_, err := f.ReadAt(b, p.key)
 			var r record
-			if err == nil {
-				r, err = parseRecord(b[:keySize], b[keySize:])
+			var err error
+			if p.record != nil {
+				r = *p.record
+			} else {
+				b := make([]byte, keySize+p.size)
+				if _, err = f.ReadAt(b, p.key); err == nil {
+					r, err = parseRecord(b[:keySize], b[keySize:])
+				}
 			}
 			r.seq = first + uint64(i)
 			if !yield(r, err) || err != nil {

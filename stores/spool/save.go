@@ -48,7 +48,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		return notStored(len(events), err, false)
 	}
 	if len(add) > 0 {
-		if err := s.commit(add, nil); err != nil {
+		if err := s.append(add); err != nil {
 			return core.FailAll(len(events), core.Failure{Err: err, Retry: true, Unknown: true})
 		}
 	}

@@ -140,7 +140,7 @@ func (s *Store) retry(ctx context.Context, records []record) (int, error) {
 	if err != nil || len(still) == 0 {
 		return 0, err
 	}
-	if err := s.commit(nil, still); err != nil {
+	if err := s.commit(change{retry: still}); err != nil {
 		return 0, err
 	}
 	return len(still), nil

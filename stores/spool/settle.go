@@ -25,21 +25,23 @@ type plan struct {
 // settle takes what was passed on off the front and numbers what is added and what
 // is to be tried again. It changes c, except for its ids and for the segments that
 // are added to.
-func (c *contents) settle(settled []*batch, add, retry []record) *plan {
+func (c *contents) settle(settled []*batch, ch change) *plan {
 	p := &plan{}
+	var again []record
 	for _, b := range settled {
 		c.first = b.to
 		c.bytes -= b.bytes
 		p.gone = append(p.gone, b.stored...)
 		p.aside = append(p.aside, b.refused...)
-		p.add = append(p.add, b.again...)
+		again = append(again, b.again...)
 	}
+	c.trim()
 	for i := range p.aside {
 		c.bytes += p.aside[i].cost()
 	}
 	c.setAside += uint64(len(p.aside))
 	for {
-		last := len(c.segments) == 1 && c.first == c.next
+		last := len(c.segments) == 1 && c.first >= c.filed.next
 		if !last && (len(c.segments) < 2 || c.segments[1].first > c.first) {
 			break
 		}
@@ -47,28 +49,32 @@ func (c *contents) settle(settled []*batch, add, retry []record) *plan {
 		p.dropped += c.segments[0].bytes
 		c.segments = c.segments[1:]
 	}
-	for _, r := range retry {
+	for _, r := range ch.retry {
 		p.back = append(p.back, r.seq)
 		c.bytes -= r.cost()
 		r.kind, r.setAt, r.reason = kindWaiting, 0, ""
-		p.add = append(p.add, r)
+		again = append(again, r)
 	}
-	c.setAside -= uint64(len(retry))
-	again := len(p.add)
-	p.add = append(p.add, add...)
-	for i := range p.add {
-		p.add[i].seq = c.next
-		c.next++
-		c.bytes += p.add[i].cost()
-		if i < again {
-			p.requeued = c.next
+	c.setAside -= uint64(len(ch.retry))
+	if ch.move || len(ch.add)+len(again)+len(p.aside) > 0 {
+		p.add = slices.Concat(c.tail, again, ch.add)
+		for i := range p.add[len(c.tail):] {
+			r := &p.add[len(c.tail)+i]
+			r.seq = c.next
+			c.next++
+			c.bytes += r.cost()
+			if i < len(again) {
+				p.requeued = c.next
+			}
 		}
+		c.tail, c.filed.next = nil, c.next
 	}
+	c.filed.first, c.filed.setAside = min(c.first, c.filed.next), c.setAside
 	return p
 }
 
 // errDiverged means that the file is not as the last commit left it.
-var errDiverged = errors.New("an earlier write took effect after all")
+var errDiverged = errors.New("the file is not as it was left")
 
 // write returns the transaction that makes before into c. It completes c's segments.
 func (p *plan) write(before state, c *contents, segmentBytes int64) func(tx *bbolt.Tx) error {
@@ -90,7 +96,7 @@ func (p *plan) write(before state, c *contents, segmentBytes int64) func(tx *bbo
 		if c.segments, err = put(tx, slices.Clip(c.segments), segmentBytes, p.add); err != nil {
 			return err
 		}
-		return putState(tx, c.state)
+		return putState(tx, c.filed)
 	}
 }
 
@@ -110,13 +116,14 @@ func (s *Store) settleHeld() {
 	}
 	err := s.repair()
 	s.mu.Lock()
+	s.settleTail()
 	n := len(s.settleable())
 	s.mu.Unlock()
 	if n == 0 {
 		return
 	}
 	if err == nil {
-		err = s.commit(nil, nil)
+		err = s.commit(change{})
 	}
 	if err == nil {
 		err = s.compact()
@@ -147,12 +154,12 @@ func (s *Store) compact() error {
 		aside := func(yield func(record, error) bool) { old.each(tx, setAsideBucket, 0, yield) }
 		waiting := func(yield func(record, error) bool) {
 			for _, seg := range c.segments {
-				if !old.each(tx, segmentName(seg.first), c.first, yield) {
+				if !old.each(tx, segmentName(seg.first), c.filed.first, yield) {
 					return
 				}
 			}
 		}
-		written, err = writeFile(s.dir, c.state, s.tune.segmentBytes, aside, waiting)
+		written, err = writeFile(s.dir, c.filed, s.tune.segmentBytes, aside, waiting)
 		return err
 	})
 	if err != nil {
@@ -165,7 +172,7 @@ func (s *Store) compact() error {
 		return err
 	}
 	s.mu.Lock()
-	s.contents = *written
+	s.contents.segments = written.segments
 	s.mu.Unlock()
 	return old.close()
 }

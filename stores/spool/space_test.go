@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -81,34 +82,60 @@ func init() {
 }
 
 // TestDivergedFile: a commit of which nobody learnt that it took effect is found
-// out about before the next one.
+// out about before the next write, and what the journal holds beside it is kept.
 func TestDivergedFile(t *testing.T) {
 	noLeaks(t)
 	next := &memory{down: true}
 	s := openSpool(t, t.TempDir(), next, Config{}, quick())
-	events := eventsOf(30)
+	events := eventsOf(40)
 	save(t, s, events[:10]...)
+	if len(s.wholeTail()) != 10 {
+		t.Fatal("the journal was not used")
+	}
+	commit := func(events []core.Event, forget bool) {
+		t.Helper()
+		records := make([]record, len(events))
+		for i, e := range events {
+			records[i] = newRecord(e, time.Now())
+			records[i].payload = core.AppendEventJSON(nil, e)
+		}
+		if err := s.acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer s.release()
+		s.mu.Lock()
+		before := s.contents
+		s.mu.Unlock()
+		if err := s.commit(change{add: records}); err != nil {
+			t.Fatal(err)
+		}
+		if !forget {
+			return
+		}
+		s.mu.Lock() // as if it had failed after its bytes were written
+		s.contents, s.unsure = before, true
+		for _, e := range events {
+			delete(s.ids, e.ID)
+		}
+		s.mu.Unlock()
+	}
+	commit(events[10:20], true)
+	save(t, s, events[10:30]...)
+	if st := s.Stats(); st.Waiting != 30 {
+		t.Errorf("%d events wait, want 30", st.Waiting)
+	}
+	commit(nil, true)
 	if err := s.acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.mu.Lock()
-	before := s.contents
+	s.contents.filed.next++ // something else is wrong with the file
 	s.mu.Unlock()
+	if err := s.commit(change{move: true}); !errors.Is(err, errDiverged) || !s.unsure || s.broken != nil {
+		t.Errorf("a commit to a file that is not as it was left: %v, %t, %v", err, s.unsure, s.broken)
+	}
 	s.release()
-	save(t, s, events[10:20]...)
-	s.mu.Lock() // as if that Save had failed after its bytes were written
-	s.contents.state, s.contents.segments, s.contents.bytes = before.state, before.segments, before.bytes
-	for _, e := range events[10:20] {
-		delete(s.ids, e.ID)
-	}
-	s.mu.Unlock()
-	if err := s.Save(t.Context(), events[10:]); !errors.Is(err, errDiverged) {
-		t.Errorf("the first Save after that: %v", err)
-	}
-	save(t, s, events[10:]...)
-	if st := s.Stats(); st.Waiting != 30 {
-		t.Errorf("%d events wait, want 30", st.Waiting)
-	}
+	save(t, s, events[30:]...)
 	next.set(false, nil)
 	flush(t, s)
 	if err := next.has(events...); err != nil || next.twice > 0 {

@@ -83,8 +83,9 @@ type Store struct {
 	diskMu sync.RWMutex
 	disk   *disk
 	// For the holder of writer:
-	broken   error // why nothing can be written any more
-	diverged bool  // the file holds more than contents says
+	journal *journal
+	broken  error // why nothing can be written any more
+	unsure  bool  // whether the last commit took effect
 
 	// base ends when Close gives up on what the next store is being given.
 	base   context.Context
@@ -114,6 +115,7 @@ type tuning struct {
 	batchEvents  int   // passed on at once
 	batchBytes   int64 //
 	segmentBytes int64
+	journalBytes int64
 	compactAbove int64 // a smaller file is left as it is
 	settleEvents int   // so many are deleted without waiting for a Save to do it
 	settleDelay  time.Duration
@@ -123,7 +125,7 @@ type tuning struct {
 }
 
 var defaultTuning = tuning{
-	batchEvents: 10_000, batchBytes: 4 << 20, segmentBytes: 1 << 20, compactAbove: 16 << 20,
+	batchEvents: 10_000, batchBytes: 4 << 20, segmentBytes: 1 << 20, journalBytes: 4 << 20, compactAbove: 16 << 20,
 	settleEvents: 5000, settleDelay: 25 * time.Millisecond,
 	minBackoff: 50 * time.Millisecond, maxBackoff: 5 * time.Second, attempt: 30 * time.Second,
 }
@@ -171,13 +173,21 @@ func open(dir string, next core.Store, cfg Config, tune tuning) (*Store, error) 
 	return s, nil
 }
 
-// openFile makes the file when there never was one, checks and opens it.
-func (s *Store) openFile() error {
+// openFile makes the files when there never were any, checks and opens them.
+func (s *Store) openFile() (err error) {
 	path := s.path()
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if s.owner.had() {
-			return damaged(path, errors.New("the file is missing"))
+	_, err = os.Stat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing && s.owner.had(fileName) {
+		return damaged(path, errors.New("the file is missing"))
+	}
+	if !s.owner.had(journalName) {
+		// Nothing was saved yet, or by a version that had no journal.
+		if err := createJournal(s.dir, s.tune.journalBytes); err != nil {
+			return fmt.Errorf("auditing: making the spool's journal: %w", err)
 		}
+	}
+	if missing {
 		if _, err := writeFile(s.dir, state{}, s.tune.segmentBytes, nothing, nothing); err != nil {
 			return fmt.Errorf("auditing: making the spool: %w", err)
 		}
@@ -186,15 +196,36 @@ func (s *Store) openFile() error {
 	if err != nil {
 		return err
 	}
+	j, records, err := openJournal(s.dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			j.file.Close()
+		}
+	}()
+	if err := c.replay(records); err != nil {
+		return damaged(filepath.Join(s.dir, journalName), err)
+	}
 	if s.disk, err = openDisk(path, s.room()); err != nil {
 		return err
 	}
-	s.contents = *c
-	if err := s.owner.sign(fmt.Sprint(os.Getpid())); err != nil {
-		s.disk.close()
-		return fmt.Errorf("auditing: signing the spool's lock: %w", err)
+	s.contents, s.journal = *c, j
+	if err = s.empty(); err != nil && s.broken == nil {
+		// There is no space: what the journal holds can be passed on all the same.
+		s.logger().Error("auditing: spool: opened as it is", "dir", s.dir, "error", err)
+		err = nil
 	}
-	return nil
+	if err == nil {
+		if err = s.owner.sign(fmt.Sprint(os.Getpid())); err != nil {
+			err = fmt.Errorf("auditing: signing the spool's lock: %w", err)
+		}
+	}
+	if err != nil {
+		s.disk.close()
+	}
+	return err
 }
 
 func (s *Store) path() string { return filepath.Join(s.dir, fileName) }
@@ -227,75 +258,6 @@ func (s *Store) view(f func(d *disk, tx *bbolt.Tx) error) error {
 		return ErrClosed
 	}
 	return s.disk.db.View(func(tx *bbolt.Tx) error { return f(s.disk, tx) })
-}
-
-// commit writes to the disk and syncs it: add at the end of what waits, what has
-// become of events that were passed on, and retry back from those set aside. It
-// wants s.writer to be held and s.repair to have been called before add was chosen.
-// After an error nobody knows what is written.
-func (s *Store) commit(add, retry []record) error {
-	s.mu.Lock()
-	c := s.contents
-	c.segments = append([]segment(nil), c.segments...)
-	settled := s.settleable()
-	s.mu.Unlock()
-
-	before := c.state
-	plan := c.settle(settled, add, retry)
-	if err := s.disk.db.Update(plan.write(before, &c, s.tune.segmentBytes)); err != nil {
-		err = fmt.Errorf("auditing: writing to the spool: %w", err)
-		switch {
-		case errors.Is(err, errDiverged):
-			s.diverged = true
-		case !notWritten(err):
-			s.broken = fmt.Errorf("%w: look at the disk %s is on, then start again", err, s.dir)
-		}
-		return err
-	}
-	s.disk.keepSmall(plan.dropped)
-	s.mu.Lock()
-	for _, id := range plan.gone {
-		delete(s.ids, id)
-	}
-	for i := range add {
-		s.ids[add[i].id] = struct{}{}
-	}
-	s.contents = c
-	s.forget(len(settled))
-	s.requeued = max(s.requeued, plan.requeued)
-	s.changed.Broadcast()
-	filling := s.filling(c.bytes, s.cfg.MaxBytes)
-	s.mu.Unlock()
-	if filling {
-		s.logger().Warn("auditing: spool: it is filling up", "dir", s.dir, "bytes", c.bytes, "max_bytes", s.cfg.MaxBytes, "waiting", c.next-c.first, "set_aside", c.setAside)
-	}
-	return nil
-}
-
-// repair reads the file anew when a commit of which that was not known took effect.
-func (s *Store) repair() error {
-	if s.broken != nil || !s.diverged {
-		return s.broken
-	}
-	s.diskMu.Lock()
-	defer s.diskMu.Unlock()
-	if s.disk != nil {
-		s.disk.close()
-		s.disk = nil
-	}
-	c, err := check(s.path())
-	if err != nil {
-		return err
-	}
-	if s.disk, err = openDisk(s.path(), s.room()); err != nil {
-		return err
-	}
-	s.diverged = false
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.contents = *c
-	s.resume(c.first)
-	return nil
 }
 
 func (s *Store) logger() *slog.Logger {

@@ -43,14 +43,22 @@ func (s *Store) Stats() Stats {
 		}
 	}
 	s.mu.Unlock()
+	oldest := func(r record) error {
+		if t := time.UnixMicro(r.arrived).UTC(); st.Oldest.IsZero() || t.Before(st.Oldest) {
+			st.Oldest = t
+		}
+		return errStop
+	}
+	tail := s.tailFrom(first)
+	if len(tail) > 0 {
+		oldest(tail[0])
+	}
 	s.view(func(d *disk, tx *bbolt.Tx) error {
 		st.FileBytes = d.size()
-		return d.waiting(tx, first, func(r record) error {
-			if t := time.UnixMicro(r.arrived).UTC(); st.Oldest.IsZero() || t.Before(st.Oldest) {
-				st.Oldest = t
-			}
-			return errStop
-		})
+		if len(tail) > 0 {
+			return nil
+		}
+		return d.waiting(tx, first, oldest)
 	})
 	return st
 }

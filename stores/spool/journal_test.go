@@ -1,0 +1,403 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// recordsOf makes records with payloads of these lengths.
+func recordsOf(first uint64, lengths ...int) []record {
+	records := make([]record, len(lengths))
+	for i, n := range lengths {
+		records[i] = newRecord(eventsOf(1)[0], start)
+		records[i].seq = first + uint64(i)
+		records[i].payload = bytes.Repeat([]byte{byte('a' + i%26)}, n)
+	}
+	return records
+}
+
+func makeJournal(t testing.TB, size int64) *journal {
+	t.Helper()
+	dir := t.TempDir()
+	if err := createJournal(dir, size); err != nil {
+		t.Fatal(err)
+	}
+	j, records, err := openJournal(dir)
+	if err != nil || len(records) > 0 {
+		t.Fatal(records, err)
+	}
+	t.Cleanup(func() { j.file.Close() })
+	return j
+}
+
+func image(t testing.TB, j *journal) []byte {
+	t.Helper()
+	b, err := os.ReadFile(j.file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// same compares records by what is stored of them.
+func same(got, want []record) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%d records, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if got[i].seq != want[i].seq || !bytes.Equal(got[i].value(), want[i].value()) {
+			return fmt.Errorf("record %d is number %d %.60q, want number %d %.60q", i, got[i].seq, got[i].payload, want[i].seq, want[i].payload)
+		}
+	}
+	return nil
+}
+
+// sectorFull is the payload with which a record fills a sector.
+const sectorFull = sectorData - inGroup - headSize
+
+func TestJournalRoundTrip(t *testing.T) {
+	for _, group := range [][]int{
+		{0}, {1}, {100, 100}, {sectorFull - 1}, {sectorFull}, {sectorFull + 1}, {sectorFull, sectorFull}, {sectorFull, 0, 5000, 1},
+		{2*sectorData - inGroup - headSize}, {sectorFull - 4, 10}, {sectorFull - 50, 10, 10}, slices.Repeat([]int{3}, 40),
+	} {
+		j := makeJournal(t, 64<<10)
+		for round := range 3 {
+			var want []record
+			for range 2 {
+				add := recordsOf(uint64(7+len(want)), group...)
+				if !j.fits(add) {
+					t.Fatalf("%v do not fit", group)
+				}
+				if err := j.append(add); err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, add...)
+			}
+			var again journal
+			got, err := again.read(image(t, j))
+			if err == nil {
+				err = same(got, want)
+			}
+			if err != nil || again.end != j.end || again.uncertain || again.epoch != j.epoch {
+				t.Errorf("%v, round %d: %v; it ends at %d (%t), want %d", group, round, err, again.end, again.uncertain, j.end)
+			}
+			if err := j.rewind(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := again.read(image(t, j)); err != nil || len(got) > 0 || again.end != 1 {
+				t.Errorf("%v: after a rewind: %v, %v", group, got, err)
+			}
+		}
+	}
+}
+
+// TestJournalTorn: whatever part of the last group had reached the disk when the
+// power went, what was acknowledged before is there, and of that group nothing or all.
+func TestJournalTorn(t *testing.T) {
+	j := makeJournal(t, 16<<10)
+	for range 3 { // so that there are earlier epochs below
+		for j.fits(recordsOf(1, 900)) {
+			if err := j.append(recordsOf(1, 900)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := j.rewind(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	acknowledged := recordsOf(50, 100, 700, 30)
+	for i := range acknowledged {
+		if err := j.append(acknowledged[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, from := image(t, j), int(j.end)
+	last := recordsOf(53, 300, 700, 1700, 5)
+	if err := j.append(last); err != nil {
+		t.Fatal(err)
+	}
+	after, sectors := image(t, j), int(j.end)-from
+	if sectors != 6 {
+		t.Fatalf("the last group has %d sectors", sectors)
+	}
+	for there := range 1 << sectors {
+		torn := slices.Clone(before)
+		for i := range sectors {
+			if at := (from + i) * sectorSize; there&(1<<i) != 0 {
+				copy(torn[at:at+sectorSize], after[at:])
+			}
+		}
+		want := acknowledged
+		if there == 1<<sectors-1 {
+			want = slices.Concat(acknowledged, last)
+		}
+		var read journal
+		got, err := read.read(torn)
+		if err == nil {
+			err = same(got, want)
+		}
+		if err != nil {
+			t.Errorf("with the sectors %06b of the last group: %v", there, err)
+		}
+		if partly := there != 0 && there != 1<<sectors-1; read.uncertain != partly {
+			t.Errorf("with the sectors %06b of the last group it is uncertain: %t", there, read.uncertain)
+		}
+	}
+}
+
+// TestJournalDamage: no flipped bit, no lost sector and no cut goes unnoticed.
+func TestJournalDamage(t *testing.T) {
+	j := makeJournal(t, 8<<10)
+	for i, n := range []int{10, 900, 200} {
+		if err := j.append(recordsOf(uint64(i), n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := image(t, j)
+	step := 7
+	if *long > 0 {
+		step = 1
+	}
+	for bit := 0; bit < 8*len(image); bit += step {
+		image[bit/8] ^= 1 << (bit % 8)
+		if got, err := new(journal).read(image); err == nil {
+			t.Fatalf("bit %d of byte %d flipped: %d records and no error", bit%8, bit/8, len(got))
+		}
+		image[bit/8] ^= 1 << (bit % 8)
+	}
+	for n := range len(image) {
+		if got, err := new(journal).read(image[:n]); err == nil {
+			t.Fatalf("cut to %d bytes: %d records and no error", n, len(got))
+		}
+	}
+	for sector := range int(j.end) - 1 { // all but the last, of which nobody can know
+		lost := slices.Clone(image)
+		clear(lost[sector*sectorSize:][:sectorSize])
+		if got, err := new(journal).read(lost); err == nil {
+			t.Errorf("sector %d lost: %d records and no error", sector, len(got))
+		}
+	}
+	moved := slices.Clone(image)
+	copy(moved[2*sectorSize:3*sectorSize], image[3*sectorSize:])
+	if _, err := new(journal).read(moved); err == nil || !strings.Contains(err.Error(), "sector 2") {
+		t.Errorf("a sector in another's place: %v", err)
+	}
+}
+
+// crashed copies the files of an open spool, as a crash would leave them.
+func crashed(t *testing.T, s *Store) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := s.acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer s.release()
+	if err := os.CopyFS(filepath.Join(dir, "copy"), os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "copy")
+}
+
+// TestCrashAnywhere: after each Save, and while its events are passed on, the files
+// hold all that was acknowledged and is not in the next store.
+func TestCrashAnywhere(t *testing.T) {
+	next := &memory{}
+	tune := quick()
+	tune.settleEvents, tune.settleDelay = 1000, time.Hour
+	s := openSpool(t, t.TempDir(), next, Config{}, tune)
+	refuse := func(m *memory, _ context.Context, events []core.Event) error {
+		m.keep(events[1:]...)
+		return &core.BatchError{Failures: []core.Failure{{Index: 0, Err: errors.New("no")}}}
+	}
+	events := eventsOf(120)
+	saved := 0
+	for round, step := range []struct {
+		events int
+		down   bool
+		answer func(*memory, context.Context, []core.Event) error
+	}{{1, true, nil}, {3, true, nil}, {1, false, nil}, {20, true, nil}, {5, true, nil}, {60, true, nil}, {2, true, nil}, {4, false, refuse}, {1, true, nil}, {9, false, nil}, {14, true, nil}} {
+		next.set(step.down, step.answer)
+		save(t, s, events[saved:saved+step.events]...)
+		saved += step.events
+		if !step.down {
+			flush(t, s)
+		}
+		after := &memory{down: true}
+		copied := openSpool(t, crashed(t, s), after, Config{}, tune)
+		have := readAll(t, copied, core.Query{Limit: core.MaxLimit})
+		next.mu.Lock()
+		for _, e := range events[:saved] {
+			_, passed := next.events[e.ID]
+			waits := slices.ContainsFunc(have, func(h core.Event) bool { return h.ID == e.ID })
+			if !passed && !waits {
+				t.Errorf("round %d: event %s is gone", round, e.ID)
+			}
+		}
+		next.mu.Unlock()
+		want := s.Stats()
+		if got := copied.Stats(); got.SetAside != want.SetAside || got.Waiting < want.Waiting {
+			t.Errorf("round %d: after the crash %d wait and %d are set aside; before, it was %d and %d", round, got.Waiting, got.SetAside, want.Waiting, want.SetAside)
+		}
+		save(t, copied, eventsOf(30)...)
+		after.set(false, nil)
+		flush(t, copied)
+		closeSpool(t, copied)
+		if c, err := check(copied.path()); err != nil || c.first != c.next {
+			t.Errorf("round %d: closed after the crash: %+v, %v", round, c, err)
+		}
+	}
+	if st := s.Stats(); st.SetAside == 0 || st.Waiting == 0 {
+		t.Errorf("so little happened that the test proves nothing: %+v", st)
+	}
+}
+
+// TestSalvageJournal: of a damaged journal everything is salvaged but what was in the
+// damaged sector.
+func TestSalvageJournal(t *testing.T) {
+	s := openSpool(t, t.TempDir(), &memory{down: true}, Config{}, quick())
+	events := eventsOf(12)
+	save(t, s, events[:6]...) // several sectors
+	save(t, s, events[6:]...)
+	dir := crashed(t, s)
+	path := filepath.Join(dir, journalName)
+	image, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image[2*sectorSize+100] ^= 1
+	if err := os.WriteFile(path, image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, &memory{}, Config{}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "sector 2") {
+		t.Fatalf("Open: %v", err)
+	}
+	into := filepath.Join(t.TempDir(), "salvaged")
+	found, err := Salvage(dir, into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	salvaged := openSpool(t, into, &memory{down: true}, Config{}, quick())
+	have := readAll(t, salvaged, core.Query{Limit: core.MaxLimit})
+	if n := len(have); n < 8 || n == 12 || found.Waiting != n || found.Unreadable == 0 {
+		t.Errorf("%d of 12 events were salvaged: %+v", n, found)
+	}
+	for _, e := range have {
+		if !slices.ContainsFunc(events, func(w core.Event) bool {
+			return bytes.Equal(core.AppendEventJSON(nil, w), core.AppendEventJSON(nil, e))
+		}) {
+			t.Errorf("salvaged %v, which was never saved", e)
+		}
+	}
+}
+
+// TestWithoutJournal: a spool of a version that had none gets one; one that had it
+// and lost it is damaged.
+func TestWithoutJournal(t *testing.T) {
+	s := openSpool(t, t.TempDir(), &memory{down: true}, Config{}, quick())
+	save(t, s, eventsOf(3)...)
+	closeSpool(t, s)
+	if err := os.Remove(filepath.Join(s.dir, journalName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(s.dir, &memory{}, Config{}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "missing") {
+		t.Errorf("with the journal lost: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, lockName), []byte("- "+fileName+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openSpool(t, s.dir, &memory{down: true}, Config{}, quick())
+	if st := s.Stats(); st.Waiting != 3 {
+		t.Errorf("of a spool without a journal %d events wait, want 3", st.Waiting)
+	}
+}
+
+// TestJournalFails: when the journal cannot be written the Save says so, and
+// the next one goes into the file.
+func TestJournalFails(t *testing.T) {
+	next := &memory{down: true}
+	s := openSpool(t, t.TempDir(), next, Config{}, quick())
+	events := eventsOf(6)
+	save(t, s, events[:2]...)
+	s.acquire(t.Context())
+	s.journal.uncertain = true // as a write without space leaves it
+	s.release()
+	save(t, s, events[2:4]...)
+	if n := len(s.wholeTail()); n > 0 {
+		t.Errorf("%d events are only in a journal that failed", n)
+	}
+	save(t, s, events[4:5]...)
+	if n := len(s.wholeTail()); n != 1 {
+		t.Errorf("%d events are in the journal that was begun anew, want 1", n)
+	}
+	s.acquire(t.Context())
+	s.journal.file.Close()
+	s.release()
+	if err := s.Save(t.Context(), events[5:]); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("with a journal that cannot be written: %v", err)
+	}
+	if err := s.Save(t.Context(), events[5:]); !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), "start again") {
+		t.Errorf("after that: %v", err)
+	}
+	if err := s.Close(t.Context()); err == nil {
+		t.Error("Close does not say that the journal could not be closed")
+	}
+	s = openSpool(t, s.dir, next, Config{}, quick())
+	if st := s.Stats(); st.Waiting != 5 {
+		t.Errorf("after a restart %d events wait, want 5", st.Waiting)
+	}
+}
+
+// FuzzJournal reads any file as a journal: it is refused, or what was read is what
+// would be written.
+func FuzzJournal(f *testing.F) {
+	j := makeJournal(f, 3<<10)
+	f.Add([]byte{}, uint16(0), byte(0))
+	f.Add(image(f, j), uint16(700), byte(1))
+	for i, n := range []int{10, 500} {
+		if err := j.append(recordsOf(uint64(i), n)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add(image(f, j), uint16(0), byte(0))
+	f.Add(image(f, j), uint16(600), byte(4))
+	f.Fuzz(func(t *testing.T, image []byte, at uint16, flip byte) {
+		image = slices.Clone(image)
+		if int(at) < len(image) {
+			image[at] ^= flip
+		}
+		// With sums that match, so that it gets past them.
+		for i := 0; i+sectorSize <= len(image) && flip&1 != 0; i += sectorSize {
+			sum := checksum(nil, image[i+4:i+sectorSize])
+			image[i], image[i+1], image[i+2], image[i+3] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
+		}
+		var j journal
+		records, err := j.read(image)
+		if err != nil {
+			return
+		}
+		if j.end > j.size || int64(j.size)*sectorSize != int64(len(image)) {
+			t.Errorf("it ends at %d of %d sectors", j.end, j.size)
+		}
+		for i := range records {
+			var data []byte
+			r := &records[i]
+			data = append(data, keyOf(r.seq)...)
+			data = append(data, 0, 0, 0, 0)
+			v := r.value()
+			data[8], data[9], data[10], data[11] = byte(len(v)>>24), byte(len(v)>>16), byte(len(v)>>8), byte(len(v))
+			if again, n, err := parseInGroup(append(data, v...)); err != nil || n == 0 || same([]record{again}, records[i:i+1]) != nil {
+				t.Errorf("record %d: %v, %v", i, again, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,96 @@
+package spool
+
+import (
+	"fmt"
+	"slices"
+)
+
+// replay takes over what the journal holds and the file does not.
+func (c *contents) replay(records []record) error {
+	raw := c.next
+	for _, r := range records {
+		if r.seq < c.filed.next {
+			continue
+		}
+		if r.seq != raw {
+			return fmt.Errorf("record %d comes where %d was expected", r.seq, raw)
+		}
+		raw++
+		if _, twice := c.ids[r.id]; twice {
+			continue // of a Save that failed and was tried again
+		}
+		r.seq = c.next
+		c.next++
+		c.bytes += r.cost()
+		c.ids[r.id] = struct{}{}
+		c.tail = append(c.tail, r)
+	}
+	return nil
+}
+
+// keep takes over what old has in memory only, when c was read from the file.
+func (c *contents) keep(old *contents) {
+	from := old.next
+	if len(old.tail) > 0 {
+		from = old.tail[0].seq
+	}
+	if c.next < from {
+		c.first, c.next = from, from // what was between is passed on
+	}
+	c.tail = slices.Clone(old.tail[min(c.next-from, uint64(len(old.tail))):])
+	for i := range c.tail {
+		c.next++
+		c.bytes += c.tail[i].cost()
+		c.ids[c.tail[i].id] = struct{}{}
+	}
+}
+
+// trim drops what was passed on from the tail.
+func (c *contents) trim() {
+	if len(c.tail) == 0 || c.first <= c.tail[0].seq {
+		return
+	}
+	if c.tail = c.tail[min(c.first-c.tail[0].seq, uint64(len(c.tail))):]; len(c.tail) == 0 {
+		c.tail = nil
+	}
+}
+
+// tailFrom returns what waits from a sequence number on; nothing when that is still
+// in the file.
+func (s *Store) tailFrom(seq uint64) []record {
+	tail := s.wholeTail()
+	if len(tail) == 0 || seq < tail[0].seq {
+		return nil
+	}
+	return tail[min(seq-tail[0].seq, uint64(len(tail))):]
+}
+
+// wholeTail returns what waits and only the journal holds.
+func (s *Store) wholeTail() []record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clip(s.tail)
+}
+
+// settleTail forgets what was passed on and only the journal holds: after a crash it
+// is passed on once more. It wants s.writer and s.mu to be held.
+func (s *Store) settleTail() {
+	n := 0
+	for _, b := range s.settleable() {
+		if b.from < s.filed.next || len(b.refused)+len(b.again) > 0 {
+			break
+		}
+		s.first = b.to
+		s.contents.bytes -= b.bytes
+		for _, id := range b.stored {
+			delete(s.ids, id)
+		}
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	s.trim()
+	s.forget(n)
+	s.changed.Broadcast()
+}
