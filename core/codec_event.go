@@ -80,7 +80,7 @@ func AppendRequestJSON(dst []byte, r *Request) []byte {
 // ParseRequestJSON returns the request that [AppendRequestJSON] wrote, without
 // Path, Host and IP. It is nil for null.
 func ParseRequestJSON(data []byte) (*Request, error) {
-	p := parser{data: data, marks: true}
+	p := parser{data: string(data), marks: true}
 	r, err := p.request(0)
 	if err == nil {
 		err = p.end()
@@ -121,7 +121,7 @@ func (p *parser) text(key string, into *string) (err error) {
 // ParseEventJSON returns the event that [AppendEventJSON] wrote. It ignores keys
 // that it does not know. id, tag and datetime must be there.
 func ParseEventJSON(data []byte) (Event, error) {
-	p := parser{data: data, marks: true}
+	p := parser{data: string(data), marks: true}
 	var e Event
 	if err := p.event(&e); err != nil {
 		return Event{}, err
@@ -133,7 +133,6 @@ func (p *parser) event(e *Event) error {
 	var id, datetime string
 	var r Request
 	var hasID, hasTag, hasTime, hasRequest bool
-	e.Fields = Fields{}
 	err := p.members(0, func(key string) (err error) {
 		switch key {
 		case "id":
@@ -170,6 +169,9 @@ func (p *parser) event(e *Event) error {
 	}
 	if err != nil {
 		return err
+	}
+	if e.Fields == nil {
+		e.Fields = Fields{}
 	}
 	if !hasID || !hasTag || !hasTime {
 		return errors.New("auditing: this JSON is no event: id, tag and datetime must be there")

@@ -1,11 +1,11 @@
 package core
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -17,13 +17,14 @@ import (
 // like a mark but is none, because its value is of no use, is kept as it is. Null
 // in an object is absent; of equal keys the last counts. Errors say where, never what.
 func ParseJSON(data []byte) (any, error) {
-	p := parser{data: data, marks: true}
+	p := parser{data: string(data), marks: true}
 	return p.document()
 }
 
-// parser reads one JSON document.
+// parser reads one JSON document. Its strings are parts of data, which is one
+// allocation instead of one each.
 type parser struct {
-	data []byte
+	data string
 	at   int
 	// marks says that the document may hold what AppendJSON marked. Other JSON is
 	// taken literally, and its integers beyond uint64 are texts.
@@ -94,7 +95,7 @@ func (p *parser) value(depth int) (any, error) {
 			return nil, p.fail("a number without digits")
 		}
 		p.at += width
-		return parseNumber(string(p.data[p.at-width:p.at]), p.marks), nil
+		return parseNumber(p.data[p.at-width:p.at], p.marks), nil
 	case p.at == len(p.data):
 		return nil, p.fail("it ends too early")
 	}
@@ -102,7 +103,7 @@ func (p *parser) value(depth int) (any, error) {
 }
 
 func (p *parser) literal(word string) error {
-	if !bytes.HasPrefix(p.data[p.at:], []byte(word)) {
+	if !strings.HasPrefix(p.data[p.at:], word) {
 		return p.fail("expected " + word)
 	}
 	p.at += len(word)
@@ -224,17 +225,24 @@ func unmark(mark, text string) (v any, ok bool) {
 // string reads a string, with U+FFFD for NUL and for what is not UTF-8.
 func (p *parser) string() (string, error) {
 	p.at++
-	start := p.at
+	start, ascii := p.at, true
 	for i := start; i < len(p.data); i++ {
-		switch c := p.data[i]; {
+		c := p.data[i]
+		switch {
+		case plain[c]:
 		case c == '"':
 			p.at = i + 1
-			return cleanText(string(p.data[start:i])), nil
+			if ascii {
+				return p.data[start:i], nil
+			}
+			return cleanText(p.data[start:i]), nil
 		case c == '\\':
 			return p.escaped(start)
 		case c < ' ':
 			p.at = i
 			return "", p.fail("a control character in a string")
+		default:
+			ascii = false
 		}
 	}
 	p.at = len(p.data)
@@ -271,7 +279,7 @@ func (p *parser) escaped(start int) (string, error) {
 
 // unescape returns the rune of the escape whose backslash precedes s and how long
 // it is; 0 when there is none. Half a surrogate pair is U+FFFD.
-func unescape(s []byte) (r rune, width int) {
+func unescape(s string) (r rune, width int) {
 	if len(s) == 0 {
 		return 0, 0
 	}
@@ -304,11 +312,12 @@ func unescape(s []byte) (r rune, width int) {
 	return 0, 0
 }
 
-func hexRune(s []byte) (r rune, ok bool) {
+func hexRune(s string) (r rune, ok bool) {
 	if len(s) < 4 {
 		return 0, false
 	}
-	for _, c := range s[:4] {
+	for i := range 4 {
+		c := s[i]
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'
@@ -323,7 +332,7 @@ func hexRune(s []byte) (r rune, ok bool) {
 }
 
 // scanNumber returns how long the JSON number is that s begins with, 0 when there is none.
-func scanNumber[T string | []byte](s T) int {
+func scanNumber(s string) int {
 	i := 0
 	digits := func() bool {
 		start := i

@@ -151,7 +151,7 @@ func (n *normalizer) json(data []byte, t reflect.Type, depth int) any {
 	if len(data) > max(n.limit-n.size, 0) && data[0] != '"' && json.Valid(data) {
 		return n.text(string(data), depth)
 	}
-	p := parser{data: data}
+	p := parser{data: string(data)}
 	v, err := p.document()
 	if err != nil {
 		return n.describe(t, "MarshalJSON returned no JSON", depth)

@@ -13,11 +13,16 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 	s, events := sv.store, sv.events
 	b := Batch{Table: t, Looked: sv.looked[t.Name]}
 	slot := make([]int, len(t.Fields)) // the place among b.Fields, from 1
+	unused := len(slot)
 	for _, i := range indexes {
+		if unused == 0 {
+			break
+		}
 		for name, v := range events[i].Fields {
 			if at, ok := t.byName[name]; ok && v != nil && slot[at] == 0 {
 				if _, ok := s.fitted(v, t.Fields[at].Kind); ok {
 					slot[at] = -1
+					unused--
 				}
 			}
 		}
@@ -51,10 +56,10 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 			extra[name] = v
 		}
 		if extra != nil {
-			row.Extra = core.AppendJSON(nil, extra)
+			row.Extra = sv.arena.json(func(b []byte) []byte { return core.AppendJSON(b, extra) })
 		}
 		if e.Request != nil {
-			row.Request = core.AppendRequestJSON(nil, e.Request)
+			row.Request = sv.arena.json(func(b []byte) []byte { return core.AppendRequestJSON(b, e.Request) })
 		}
 		b.Rows[n] = row
 	}
@@ -65,6 +70,7 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 type arena struct {
 	rows   []Row
 	values []any
+	bytes  []byte // the newest piece
 }
 
 // newRows and newValues return zero values. What they returned before stays where it is.
@@ -80,18 +86,31 @@ func (a *arena) newValues(n int) []any {
 	return a.values[at : at+n : at+n]
 }
 
-// maxKept is how many rows and values an arena keeps the memory of.
-const maxKept = 4096
+// pieceSize is how many bytes are allocated together.
+const pieceSize = 32 << 10
+
+// json returns what write appends.
+func (a *arena) json(write func([]byte) []byte) []byte {
+	if cap(a.bytes)-len(a.bytes) < pieceSize/16 {
+		a.bytes = make([]byte, 0, pieceSize)
+	}
+	at := len(a.bytes)
+	a.bytes = write(a.bytes)
+	return a.bytes[at:len(a.bytes):len(a.bytes)]
+}
+
+// maxKept is how many rows, values and bytes an arena keeps the memory of.
+const maxKept = 64 << 10
 
 // reset forgets all rows.
 func (a *arena) reset() {
-	if cap(a.rows) > maxKept || cap(a.values) > maxKept {
+	if max(cap(a.rows), cap(a.values), cap(a.bytes)) > maxKept {
 		*a = arena{}
 		return
 	}
 	clear(a.rows)
 	clear(a.values)
-	a.rows, a.values = a.rows[:0], a.values[:0]
+	a.rows, a.values, a.bytes = a.rows[:0], a.values[:0], a.bytes[:0]
 }
 
 // fitted reports whether a column of kind k keeps v exactly, in this database too,

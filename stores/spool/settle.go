@@ -140,7 +140,7 @@ func (s *Store) compact() error {
 	s.mu.Lock()
 	c := s.contents
 	s.mu.Unlock()
-	if size <= s.tune.compactAbove || c.bytes > size/8 || runtime.GOOS == "windows" { // which cannot rename an open file
+	if size <= s.tune.compactAbove || c.bytes > size/32 || runtime.GOOS == "windows" { // which cannot rename an open file
 		return nil
 	}
 	// Nobody who writes should wait for a long Read: the next commit tries again.
