@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,19 +16,29 @@ import (
 // wire is the arguments of a write in PostgreSQL's binary format. pgx's own
 // encoding boxes every element of an array and costs several times as much.
 type wire struct {
-	buf []byte
-	out []byte // lent to the connection, see room
+	buf    []byte
+	rows   int    // in buf
+	perRow int    // bytes, of the last write
+	out    []byte // lent to the connection, see room
 }
 
 // maxKept is how large a buffer is kept from write to write.
 const maxKept = 1 << 20
 
-// reset forgets what was encoded; what params returned is not valid any more.
-func (w *wire) reset() {
+// maxGuess is how much is allocated at once at most, as a batch has about so much.
+const maxGuess = 8 << 20
+
+// reset forgets what was encoded, and makes room for so many rows like the last ones;
+// what params returned is not valid any more.
+func (w *wire) reset(rows int) {
+	if w.rows > 0 {
+		w.perRow = len(w.buf) / w.rows
+	}
 	if cap(w.buf) > maxKept {
 		w.buf = nil
 	}
-	w.buf = w.buf[:0]
+	w.rows = rows
+	w.buf = slices.Grow(w.buf[:0], min(rows*(w.perRow+w.perRow/8), maxGuess))
 }
 
 // room is a message of no bytes whose encoding gives the connection a buffer large

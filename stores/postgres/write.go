@@ -46,7 +46,11 @@ func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batc
 
 // inserts returns the inserts of batches, until the next of that lane.
 func (b *backend) inserts(l *lane, once bool, batches []gormstore.Batch) []insert {
-	l.wire.reset()
+	rows := 0
+	for _, batch := range batches {
+		rows += len(batch.Rows)
+	}
+	l.wire.reset(rows)
 	inserts := make([]insert, len(batches))
 	for i, batch := range batches {
 		inserts[i] = b.insertOf(batch, once, &l.wire)

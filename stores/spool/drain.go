@@ -123,6 +123,7 @@ func (s *Store) claim() (*batch, error) {
 	}
 	s.claiming = true
 	b := &batch{from: s.cursor, to: s.cursor}
+	b.records = make([]record, 0, min(s.contents.next-s.cursor, uint64(s.tune.batchEvents)))
 	s.mu.Unlock()
 
 	err := s.fill(b)
@@ -210,22 +211,24 @@ func (s *Store) deliver(b *batch) bool {
 // sort notes which events of the batch are stored and which refused for good, and
 // returns the others. When that is all of them the batch is as it was.
 func (b *batch) sort(err error) (failed []record) {
+	if err == nil {
+		b.stored = make([]uuid.UUID, len(b.records))
+		for i := range b.records {
+			b.stored[i] = b.records[i].id
+		}
+		return nil
+	}
 	var failures *core.BatchError
-	switch {
-	case err == nil:
-	case errors.As(err, &failures) && failures != nil:
-	default:
+	if !errors.As(err, &failures) || failures == nil {
 		return b.records
 	}
 	verdict := make([]*core.Failure, len(b.records))
-	if failures != nil {
-		for i := range failures.Failures {
-			f := &failures.Failures[i]
-			if f.Index < 0 || f.Index >= len(verdict) {
-				return b.records // nothing such an answer says can be relied on
-			}
-			verdict[f.Index] = f
+	for i := range failures.Failures {
+		f := &failures.Failures[i]
+		if f.Index < 0 || f.Index >= len(verdict) {
+			return b.records // nothing such an answer says can be relied on
 		}
+		verdict[f.Index] = f
 	}
 	for i, f := range verdict {
 		if f != nil && (f.Retry || f.Unknown) {

@@ -40,6 +40,11 @@ func (g *gate) Save(ctx context.Context, events []core.Event) error {
 	return g.Store.Save(ctx, events)
 }
 
+var request = core.Request{
+	Path: "/orders/42/refund", Host: "shop.example.com", IP: "203.0.113.7", Method: "POST", Peer: "10.0.0.4", Forwarded: "203.0.113.7",
+	UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", ID: "7f3c1a",
+}
+
 // backlog fills a spool before its next store takes anything.
 func backlog(b testing.TB, next core.Store, n int) (*Store, *gate) {
 	g := &gate{Store: next}
@@ -48,7 +53,10 @@ func backlog(b testing.TB, next core.Store, n int) (*Store, *gate) {
 		some := min(n, 10_000)
 		events := make([]core.Event, some)
 		for i := range events {
-			events[i] = core.Event{Tag: "bench", User: "me", Fields: core.Fields{"order": n - i, "amount": 9.5, "what": "refund", "ok": true}}.Normalize(0)
+			events[i] = core.Event{
+				Tag: "bench", User: "me", Request: &request,
+				Fields: core.Fields{"order": n - i, "amount": 9.5, "what": "refund", "ok": true},
+			}.Normalize(0)
 		}
 		save(b, s, events...)
 		n -= some
@@ -56,15 +64,21 @@ func backlog(b testing.TB, next core.Store, n int) (*Store, *gate) {
 	return s, g
 }
 
+// row is what an application would give GORM to store the same.
 type row struct {
-	AuditID  string `gorm:"column:audit_id;primaryKey"`
-	AuditTag string
-	Username string
-	Datetime time.Time
-	Order    int64
-	Amount   float64
-	What     string
-	Ok       bool
+	Username     string
+	Datetime     time.Time
+	IP           string
+	Host         string
+	Path         string
+	AuditID      string `gorm:"column:audit_id;primaryKey"`
+	AuditTag     string
+	AuditRequest string
+	AuditExtra   *string
+	Order        int64
+	Amount       float64
+	What         string
+	Ok           bool
 }
 
 // BenchmarkDrain passes a backlog on to Postgres, and brings the same rows there
@@ -145,7 +159,11 @@ func BenchmarkDrain(b *testing.B) {
 		const some = n / 4 // it is slow
 		list := make([]row, 0, some)
 		for _, e := range readSome(b, store, some) {
-			list = append(list, row{e.ID.String(), e.Tag, e.User, e.Time, e.Fields["order"].(int64), 9.5, "refund", true})
+			r := e.Request
+			list = append(list, row{
+				e.User, e.Time, r.IP, r.Host, r.Path, e.ID.String(), e.Tag, string(core.AppendRequestJSON(nil, r)), nil,
+				e.Fields["order"].(int64), 9.5, "refund", true,
+			})
 		}
 		exec(`CHECKPOINT`)
 		began = time.Now()
@@ -272,7 +290,10 @@ func init() {
 		for ; n > 0; n -= 1000 {
 			events := make([]core.Event, min(n, 1000))
 			for i := range events {
-				events[i] = core.Event{Tag: "bench", User: "me", Fields: core.Fields{"order": n - i, "amount": 9.5, "what": "refund", "ok": true}}.Normalize(0)
+				events[i] = core.Event{
+					Tag: "bench", User: "me", Request: &request,
+					Fields: core.Fields{"order": n - i, "amount": 9.5, "what": "refund", "ok": true},
+				}.Normalize(0)
 			}
 			if err := s.Save(context.Background(), events); err != nil {
 				return err

@@ -125,7 +125,7 @@ type tuning struct {
 }
 
 var defaultTuning = tuning{
-	batchEvents: 10_000, batchBytes: 4 << 20, segmentBytes: 1 << 20, journalBytes: 4 << 20, compactAbove: 16 << 20,
+	batchEvents: 10_000, batchBytes: 2 << 20, segmentBytes: 1 << 20, journalBytes: 4 << 20, compactAbove: 16 << 20,
 	settleEvents: 5000, settleDelay: 25 * time.Millisecond,
 	minBackoff: 50 * time.Millisecond, maxBackoff: 5 * time.Second, attempt: 30 * time.Second,
 }
