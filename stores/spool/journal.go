@@ -54,9 +54,10 @@ type journal struct {
 	data, sectors []byte // reused
 }
 
-// createJournal makes an empty journal in dir, in place of an incomplete one.
+// createJournal makes an empty journal in dir, which gets its name when it is complete.
 func createJournal(dir string, bytes int64) error {
-	f, err := os.OpenFile(filepath.Join(dir, journalName), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	path := filepath.Join(dir, journalName)
+	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,13 @@ func createJournal(dir string, bytes int64) error {
 	if err == nil {
 		err = j.rewind()
 	}
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	return err
 }
 
 // length is how many bytes the records take in a group.

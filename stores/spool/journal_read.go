@@ -36,6 +36,16 @@ func openJournal(dir string) (*journal, []record, error) {
 	return j, records, nil
 }
 
+// isNew reports whether the journal in dir is as it was made.
+func isNew(dir string) bool {
+	j, _, err := openJournal(dir)
+	if err != nil {
+		return false
+	}
+	defer j.file.Close()
+	return j.epoch == 1 && j.end == 1 && !j.uncertain
+}
+
 // read returns what a whole journal holds.
 func (j *journal) read(image []byte) ([]record, error) {
 	if err := j.readHead(image); err != nil {

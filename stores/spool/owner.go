@@ -76,6 +76,9 @@ func (o *owner) sign(pid string) error {
 	if err == nil {
 		err = o.file.Truncate(int64(len(text)))
 	}
+	if err == nil {
+		err = o.file.Sync()
+	}
 	return err
 }
 

@@ -47,8 +47,8 @@ const (
 // Config sets up a [Store]. Its zero value works.
 type Config struct {
 	// MaxBytes bounds the events in the spool, those set aside included, in bytes
-	// as they are stored. The file itself may take up to twice as much for a while.
-	// Defaults to [DefaultMaxBytes]. At 80 % a warning is logged.
+	// as they are stored. The file itself may take up to twice as much for a while,
+	// and beside it is a journal of 4 MiB. Defaults to [DefaultMaxBytes]. At 80 % a warning is logged.
 	MaxBytes int64
 	// WaitForRoom makes audits wait for room in a full spool until their time is
 	// over. Without it they fail at once with [ErrFull].
@@ -178,10 +178,12 @@ func (s *Store) openFile() (err error) {
 	path := s.path()
 	_, err = os.Stat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
-	if missing && s.owner.had(fileName) {
+	_, err = os.Stat(filepath.Join(s.dir, journalName))
+	noJournal := errors.Is(err, fs.ErrNotExist)
+	if missing && (s.owner.had(fileName) || !noJournal && !isNew(s.dir)) {
 		return damaged(path, errors.New("the file is missing"))
 	}
-	if !s.owner.had(journalName) {
+	if noJournal && !s.owner.had(journalName) {
 		// Nothing was saved yet, or by a version that had no journal.
 		if err := createJournal(s.dir, s.tune.journalBytes); err != nil {
 			return fmt.Errorf("auditing: making the spool's journal: %w", err)

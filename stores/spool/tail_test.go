@@ -141,6 +141,27 @@ func TestWithoutJournal(t *testing.T) {
 	if st := s.Stats(); st.Waiting != 3 {
 		t.Errorf("of a spool without a journal %d events wait, want 3", st.Waiting)
 	}
+	// What the lock's file says may be lost with the power; the journal is not.
+	save(t, s, eventsOf(2)...)
+	dir := crashed(t, s)
+	if err := os.Truncate(filepath.Join(dir, lockName), 0); err != nil {
+		t.Fatal(err)
+	}
+	s = openSpool(t, dir, &memory{down: true}, Config{}, quick())
+	if st := s.Stats(); st.Waiting != 5 {
+		t.Errorf("with an empty lock file %d events wait, want 5", st.Waiting)
+	}
+	for _, lost := range [][]string{{fileName}, {fileName, lockName}, {journalName}} {
+		dir := crashed(t, s)
+		for _, name := range lost {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Open(dir, &memory{}, Config{}); !errors.Is(err, ErrDamaged) {
+			t.Errorf("without %v: %v", lost, err)
+		}
+	}
 }
 
 // TestJournalFails: when the journal cannot be written the Save says so, and
