@@ -96,26 +96,28 @@ func (j *journal) append(records []record) error {
 	j.data = j.data[:0]
 	j.sectors = j.sectors[:0]
 	group, index := j.end, j.end
-	starts := uint16(0) // where in the data of the next sector a record begins
+	from, starts := 0, uint16(0) // the next sector, and where in it a record begins
 	flush := func(n int, flags uint16) {
-		j.sectors = appendSector(j.sectors, sector{epoch: j.epoch, index: index, group: group, start: starts, flags: flags, data: j.data[:n]})
+		j.sectors = appendSector(j.sectors, sector{epoch: j.epoch, index: index, group: group, start: starts, flags: flags, data: j.data[from : from+n]})
+		from, starts = from+n, noRecord
 		index++
-		j.data = append(j.data[:0], j.data[n:]...)
-		starts = noRecord
 	}
 	for i := range records {
 		r := &records[i]
+		if len(j.data)-from == sectorData {
+			flush(sectorData, 0)
+		}
 		if starts == noRecord {
-			starts = uint16(len(j.data))
+			starts = uint16(len(j.data) - from)
 		}
 		j.data = append(j.data, keyOf(r.seq)...)
 		j.data = binary.BigEndian.AppendUint32(j.data, uint32(headSize+len(r.payload)))
 		j.data = r.appendValue(j.data)
-		for len(j.data) > sectorData {
+		for len(j.data)-from > sectorData {
 			flush(sectorData, 0)
 		}
 	}
-	flush(len(j.data), lastSector)
+	flush(len(j.data)-from, lastSector)
 	j.uncertain = true
 	if _, err := j.file.WriteAt(j.sectors, int64(group)*sectorSize); err != nil {
 		return err
@@ -125,7 +127,7 @@ func (j *journal) append(records []record) error {
 	}
 	j.uncertain = false
 	j.end = index
-	if cap(j.sectors) > keptBuffer {
+	if max(cap(j.data), cap(j.sectors)) > keptBuffer {
 		j.data, j.sectors = nil, nil
 	}
 	return nil

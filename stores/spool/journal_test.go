@@ -62,7 +62,7 @@ const sectorFull = sectorData - inGroup - headSize
 func TestJournalRoundTrip(t *testing.T) {
 	for _, group := range [][]int{
 		{0}, {1}, {100, 100}, {sectorFull - 1}, {sectorFull}, {sectorFull + 1}, {sectorFull, sectorFull}, {sectorFull, 0, 5000, 1},
-		{2*sectorData - inGroup - headSize}, {sectorFull - 4, 10}, {sectorFull - 50, 10, 10}, slices.Repeat([]int{3}, 40),
+		{2*sectorData - inGroup - headSize}, {2*sectorData - inGroup - headSize, 10}, {3*sectorData - inGroup - headSize, 0, 10}, {sectorFull - 4, 10}, {sectorFull - 50, 10, 10}, slices.Repeat([]int{3}, 40),
 	} {
 		j := makeJournal(t, 64<<10)
 		for round := range 3 {
@@ -91,6 +91,32 @@ func TestJournalRoundTrip(t *testing.T) {
 			if got, err := again.read(image(t, j)); err != nil || len(got) > 0 || again.end != 1 {
 				t.Errorf("%v: after a rewind: %v, %v", group, got, err)
 			}
+		}
+	}
+}
+
+// TestJournalEveryLength: wherever in a sector a record ends and the next begins,
+// both are found, also by Salvage.
+func TestJournalEveryLength(t *testing.T) {
+	j := makeJournal(t, 8<<10)
+	for n := range 2*sectorData + 10 {
+		want := recordsOf(1, n, 3, 600)
+		if err := j.append(want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := new(journal).read(image(t, j))
+		if err == nil {
+			err = same(got, want)
+		}
+		f := newFinder()
+		if err := f.journal(j.file.Name()); err != nil || len(f.whole) != 3 || len(f.broken) > 0 {
+			t.Errorf("after a record of %d bytes Salvage finds %d records, %d broken ones (%v)", n, len(f.whole), len(f.broken), err)
+		}
+		if err != nil {
+			t.Errorf("after a record of %d bytes: %v", n, err)
+		}
+		if err := j.rewind(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func salvage(dir, into string) (found Salvaged, err error) {
 		return found, fmt.Errorf("%s holds a spool already: name a new directory", into)
 	}
 
-	f := finder{places: map[uuid.UUID]place{}, broken: map[string]bool{}, whole: map[string]bool{}}
+	f := newFinder()
 	if err := f.file(from); err != nil {
 		return found, err
 	}
@@ -110,6 +110,10 @@ type place struct {
 type finder struct {
 	places        map[uuid.UUID]place
 	broken, whole map[string]bool // by their keys
+}
+
+func newFinder() *finder {
+	return &finder{places: map[uuid.UUID]place{}, broken: map[string]bool{}, whole: map[string]bool{}}
 }
 
 func (f *finder) add(r *record, p place) {
