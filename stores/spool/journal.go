@@ -48,7 +48,8 @@ type journal struct {
 	epoch uint32
 	size  uint32 // in sectors
 	end   uint32 // where the next group begins
-	// uncertain means that nobody knows what is at end.
+	// uncertain means that nothing may be appended before it begins anew: nobody knows
+	// what is at end, or which number has to come there.
 	uncertain bool
 
 	data, sectors []byte // reused

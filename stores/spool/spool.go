@@ -207,7 +207,7 @@ func (s *Store) openFile() (err error) {
 			j.file.Close()
 		}
 	}()
-	if err := c.replay(records); err != nil {
+	if err := c.replay(j, records); err != nil {
 		return damaged(filepath.Join(s.dir, journalName), err)
 	}
 	if s.disk, err = openDisk(path, s.room()); err != nil {

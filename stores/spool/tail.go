@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// replay takes over what the journal holds and the file does not.
-func (c *contents) replay(records []record) error {
+// replay takes over what the journal holds and the file does not: its records.
+func (c *contents) replay(j *journal, records []record) error {
 	raw := c.next
 	for _, r := range records {
 		if r.seq < c.filed.next {
@@ -17,7 +17,10 @@ func (c *contents) replay(records []record) error {
 		}
 		raw++
 		if _, twice := c.ids[r.id]; twice {
-			continue // of a Save that failed and was tried again
+			// Of a Save that failed and was tried again, or of an event that was passed
+			// on before: what comes next cannot have the number that the journal expects.
+			j.uncertain = true
+			continue
 		}
 		r.seq = c.next
 		c.next++

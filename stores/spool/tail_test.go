@@ -164,6 +164,35 @@ func TestWithoutJournal(t *testing.T) {
 	}
 }
 
+// TestJournalHoldsAnEventTwice: an event that was passed on, saved once more and then
+// found twice after a crash counts once, also when the file has no space for it.
+func TestJournalHoldsAnEventTwice(t *testing.T) {
+	next := &memory{}
+	s := openSpool(t, t.TempDir(), next, Config{}, quick())
+	events := eventsOf(4)
+	save(t, s, events[0])
+	flush(t, s)
+	next.set(true, nil)
+	save(t, s, events[:2]...)
+	dir := crashed(t, s)
+	path := filepath.Join(dir, fileName)
+	c, err := check(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, records, err := openJournal(dir)
+	if err != nil || len(records) != 3 {
+		t.Fatalf("the journal holds %d records, want 3 (%v)", len(records), err)
+	}
+	if err := c.replay(j, records); err != nil || c.next != 2 {
+		t.Fatalf("%d events wait, want 2 (%v)", c.next, err)
+	}
+	if add := recordsOf(c.next, 10); j.fits(add) {
+		t.Error("numbers that are in the journal already would be appended to it")
+	}
+	j.file.Close()
+}
+
 // TestJournalFails: when the journal cannot be written the Save says so, and
 // the next one goes into the file.
 func TestJournalFails(t *testing.T) {
