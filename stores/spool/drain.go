@@ -123,10 +123,11 @@ func (s *Store) claim() (*batch, error) {
 	}
 	s.claiming = true
 	b := &batch{from: s.cursor, to: s.cursor}
-	b.records = make([]record, 0, min(s.contents.next-s.cursor, uint64(s.tune.batchEvents)))
+	end := s.contents.next // what the file holds from there on is not known to be acknowledged
+	b.records = make([]record, 0, min(end-s.cursor, uint64(s.tune.batchEvents)))
 	s.mu.Unlock()
 
-	err := s.fill(b)
+	err := s.fill(b, end)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,9 +141,13 @@ func (s *Store) claim() (*batch, error) {
 	return b, nil
 }
 
-// fill reads a batch: what the journal holds from memory, the rest from the file.
-func (s *Store) fill(b *batch) error {
+// fill reads a batch that ends before end at the latest: what the journal holds from
+// memory, the rest from the file.
+func (s *Store) fill(b *batch, end uint64) error {
 	add := func(r record) error {
+		if b.to == end {
+			return errStop
+		}
 		if r.seq != b.to {
 			return damaged(s.path(), fmt.Errorf("record %d comes where %d was expected", r.seq, b.to))
 		}
@@ -316,13 +321,8 @@ func (s *Store) finish(b *batch) {
 	b.done = true
 	s.done += int(b.to - b.from)
 	now := s.done >= s.tune.settleEvents || s.flushing > 0 || len(s.window) >= maxWindow
-	if !now && s.timer == nil && !s.stopped {
-		s.timer = time.AfterFunc(s.tune.settleDelay, func() {
-			s.mu.Lock()
-			s.timer = nil
-			s.mu.Unlock()
-			s.settle()
-		})
+	if !now {
+		s.settleLater(s.tune.settleDelay)
 	}
 	s.changed.Broadcast()
 	s.mu.Unlock()

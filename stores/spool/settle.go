@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
@@ -110,8 +111,21 @@ func (s *Store) settle() {
 	s.settleHeld()
 }
 
+// settleLater has it done after a while. It wants s.mu to be held.
+func (s *Store) settleLater(after time.Duration) {
+	if s.timer != nil || s.stopped {
+		return
+	}
+	s.timer = time.AfterFunc(after, func() {
+		s.mu.Lock()
+		s.timer = nil
+		s.mu.Unlock()
+		s.settle()
+	})
+}
+
 func (s *Store) settleHeld() {
-	if s.disk == nil {
+	if s.disk == nil && !s.unsure {
 		return
 	}
 	err := s.repair()
@@ -130,6 +144,11 @@ func (s *Store) settleHeld() {
 	}
 	if err != nil {
 		s.logger().Error("auditing: spool: what was passed on stays in it for now", "dir", s.dir, "error", err)
+		if s.broken == nil { // there was no space, say: nobody might come who saves
+			s.mu.Lock()
+			s.settleLater(s.tune.maxBackoff)
+			s.mu.Unlock()
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -140,5 +141,54 @@ func TestDivergedFile(t *testing.T) {
 	flush(t, s)
 	if err := next.has(events...); err != nil || next.twice > 0 {
 		t.Errorf("%v, %d came twice", err, next.twice)
+	}
+}
+
+// TestFailedSettleIsTriedAgain: when what was passed on cannot be taken off the file
+// for a while, the rest is passed on after that, although nobody saves anything.
+func TestFailedSettleIsTriedAgain(t *testing.T) {
+	noLeaks(t)
+	next := &memory{down: true}
+	var log logs
+	tune := quick()
+	tune.batchEvents = 5
+	s := openSpool(t, t.TempDir(), next, Config{Logger: log.logger()}, tune)
+	events := eventsOf(400)
+	save(t, s, events...)
+	if err := s.acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.contents.filed.setAside++
+	s.mu.Unlock()
+	if s.commit(change{}) == nil {
+		t.Fatal("a commit to a file that is not as it was left did not fail")
+	}
+	moved := s.path() + ".away" // so that it cannot be looked at either
+	if err := os.Rename(s.path(), moved); err != nil {
+		t.Fatal(err)
+	}
+	s.release()
+	next.set(false, nil)
+	// More often than batches that end could ask for.
+	eventually(t, "trying again", func() bool { return log.count("stays in it for now") > 3*maxWindow })
+	if err := os.Rename(moved, s.path()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "passing on the rest", func() bool { return next.has(events...) == nil })
+}
+
+// TestUnknownCommitIsNotPassedOn: what a commit wrote of which nobody learnt that it
+// took effect is behind the end that is known, up to which a batch reads.
+func TestUnknownCommitIsNotPassedOn(t *testing.T) {
+	for _, journalBytes := range []int64{0, 1 << 20} {
+		tune := quick()
+		tune.journalBytes = journalBytes
+		s := openSpool(t, t.TempDir(), &memory{down: true}, Config{}, tune)
+		save(t, s, eventsOf(20)...)
+		b := &batch{from: 5, to: 5}
+		if err := s.fill(b, 12); err != nil || b.to != 12 || len(b.records) != 7 || b.records[6].seq != 11 {
+			t.Errorf("with a journal of %d bytes the batch ends at %d with %d records (%v), want 12", journalBytes, b.to, len(b.records), err)
+		}
 	}
 }
