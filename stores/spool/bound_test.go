@@ -213,3 +213,30 @@ func TestFileShrinks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFullOfWhatWasPassedOn: events that only have to be deleted make room, and are
+// deleted before their room is used.
+func TestFullOfWhatWasPassedOn(t *testing.T) {
+	next := &memory{}
+	tune := quick()
+	tune.settleEvents, tune.settleDelay = 1000, time.Hour
+	events := eventsOf(20)
+	r := newRecord(events[19], start)
+	r.payload = core.AppendEventJSON(nil, events[19])
+	s := openSpool(t, t.TempDir(), next, Config{MaxBytes: 20 * r.cost()}, tune)
+	save(t, s, events...) // so many that they go into the file
+	if s.contents.filed.next != 20 {
+		t.Fatal("the file was not used")
+	}
+	eventually(t, "passing them on", func() bool { return s.Stats().Waiting == 0 })
+	for i, e := range eventsOf(20) {
+		save(t, s, e)
+		eventually(t, "passing it on", func() bool { return s.Stats().Waiting == 0 })
+		s.mu.Lock()
+		bytes := s.contents.bytes
+		s.mu.Unlock()
+		if bytes > s.cfg.MaxBytes {
+			t.Fatalf("after %d events there are %d bytes, at most %d are allowed", i+1, bytes, s.cfg.MaxBytes)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -99,6 +100,10 @@ func TestJournalRoundTrip(t *testing.T) {
 // both are found, also by Salvage.
 func TestJournalEveryLength(t *testing.T) {
 	j := makeJournal(t, 8<<10)
+	// What an earlier epoch left behind is not meant.
+	if err := errors.Join(j.append(recordsOf(1e6, slices.Repeat([]int{600}, 8)...)), j.rewind()); err != nil {
+		t.Fatal(err)
+	}
 	for n := range 2*sectorData + 10 {
 		want := recordsOf(1, n, 3, 600)
 		if err := j.append(want); err != nil {
@@ -209,6 +214,18 @@ func TestJournalDamage(t *testing.T) {
 		if got, err := new(journal).read(lost); err == nil {
 			t.Errorf("sector %d lost: %d records and no error", sector, len(got))
 		}
+	}
+	old := slices.Clone(image)
+	if err := errors.Join(j.rewind(), j.append(recordsOf(3, 10))); err != nil {
+		t.Fatal(err)
+	}
+	rewound, err := os.ReadFile(j.file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(rewound, old[:sectorSize])
+	if got, err := new(journal).read(rewound); err == nil {
+		t.Errorf("the first sector of an earlier epoch: %d records and no error", len(got))
 	}
 	moved := slices.Clone(image)
 	copy(moved[2*sectorSize:3*sectorSize], image[3*sectorSize:])

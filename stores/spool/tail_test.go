@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
 
 	"github.com/auditing-go/auditing/core"
@@ -187,10 +189,69 @@ func TestJournalHoldsAnEventTwice(t *testing.T) {
 	if err := c.replay(j, records); err != nil || c.next != 2 {
 		t.Fatalf("%d events wait, want 2 (%v)", c.next, err)
 	}
+	if c.tail[0].seq != 0 || c.tail[1].seq != 1 {
+		t.Errorf("they have the numbers %d and %d", c.tail[0].seq, c.tail[1].seq)
+	}
 	if add := recordsOf(c.next, 10); j.fits(add) {
 		t.Error("numbers that are in the journal already would be appended to it")
 	}
 	j.file.Close()
+}
+
+// TestReadWhileTheJournalMoves: an event that moves from the journal into the file
+// while it is read is found once.
+func TestReadWhileTheJournalMoves(t *testing.T) {
+	s := openSpool(t, t.TempDir(), &memory{down: true}, Config{}, quick())
+	var saved []core.Event
+	for range 200 {
+		events := eventsOf(3)
+		save(t, s, events...)
+		saved = append(saved, events...)
+		var both sync.WaitGroup
+		both.Go(func() {
+			if err := s.acquire(t.Context()); err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.release()
+			if err := s.commit(change{move: true}); err != nil {
+				t.Error(err)
+			}
+		})
+		both.Go(func() {
+			if err := sameIDs(readAll(t, s, core.Query{Limit: core.MaxLimit}), saved); err != nil {
+				t.Error(err)
+			}
+		})
+		both.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestFileReadAnew: what is in memory only goes on behind what the file says.
+func TestFileReadAnew(t *testing.T) {
+	for _, test := range []struct {
+		filed, was  state
+		tail        []int // the payloads of what waits in the journal
+		first, next uint64
+		left        int
+	}{
+		{filed: state{first: 2, next: 5}, was: state{first: 2, next: 7}, tail: []int{1, 1}, first: 2, next: 7, left: 2},
+		{filed: state{first: 5, next: 5}, was: state{first: 9, next: 9}, first: 9, next: 9},
+		{filed: state{first: 5, next: 5}, was: state{first: 9, next: 11}, tail: []int{1, 1}, first: 9, next: 11, left: 2},
+		// A commit took effect: it moved the tail, and it added two more.
+		{filed: state{first: 9, next: 11}, was: state{first: 9, next: 11}, tail: []int{1, 1}, first: 9, next: 11},
+		{filed: state{first: 9, next: 13}, was: state{first: 9, next: 11}, tail: []int{1, 1}, first: 9, next: 13},
+	} {
+		old := contents{state: test.was, tail: recordsOf(test.was.next-uint64(len(test.tail)), test.tail...)}
+		c := contents{state: test.filed, filed: test.filed, ids: map[uuid.UUID]struct{}{}}
+		c.keep(&old)
+		if c.first != test.first || c.next != test.next || len(c.tail) != test.left || len(c.ids) != test.left || c.filed != test.filed {
+			t.Errorf("%+v beside %+v with %d in the tail: %d to %d with %d in the tail", test.filed, test.was, len(test.tail), c.first, c.next, len(c.tail))
+		}
+	}
 }
 
 // TestJournalFails: when the journal cannot be written the Save says so, and
@@ -256,7 +317,7 @@ func TestASaveIsOneSync(t *testing.T) {
 		if n := commits() - before; n != 0 {
 			t.Errorf("with the next store away (%t), 200 Saves committed to the file %d times", down, n)
 		}
-		if st := s.Stats(); down && st.Waiting != 200 || !down && (st.Waiting != 0 || st.Bytes != 0) {
+		if st := s.Stats(); down && (st.Waiting != 200 || st.Oldest.IsZero()) || !down && (st.Waiting != 0 || st.Bytes != 0) {
 			t.Errorf("with the next store away (%t): %+v", down, st)
 		}
 	}
