@@ -148,5 +148,7 @@ func (s *Store) repair() error {
 	c.keep(&s.contents)
 	s.contents = *c
 	s.resume(c.first)
+	s.requeued = max(s.requeued, c.next) // what was may be among it
+	s.changed.Broadcast()
 	return nil
 }

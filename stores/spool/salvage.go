@@ -39,11 +39,15 @@ func Salvage(dir, into string) (Salvaged, error) {
 }
 
 func salvage(dir, into string) (found Salvaged, err error) {
+	journal := filepath.Join(dir, journalName)
 	from, err := os.Open(filepath.Join(dir, fileName))
+	if _, missing := os.Stat(journal); errors.Is(err, fs.ErrNotExist) && missing == nil {
+		from, err = nil, nil // lost, but not the journal
+	}
 	if err != nil {
 		return found, err
 	}
-	defer from.Close()
+	defer from.Close() // of nil, too
 	o, err := own(dir)
 	if err != nil {
 		return found, err
@@ -64,10 +68,12 @@ func salvage(dir, into string) (found Salvaged, err error) {
 	}
 
 	f := newFinder()
-	if err := f.file(from); err != nil {
-		return found, err
+	if from != nil {
+		if err := f.file(from); err != nil {
+			return found, err
+		}
 	}
-	if err := f.journal(filepath.Join(dir, journalName)); err != nil {
+	if err := f.journal(journal); err != nil {
 		return found, err
 	}
 	places := f.places
@@ -216,6 +222,9 @@ func (f *finder) journal(path string) error {
 			}
 			data = data[n:]
 		}
+	}
+	if len(data) >= keySize {
+		f.broken[string(data[:keySize])] = true
 	}
 	return nil
 }

@@ -115,6 +115,19 @@ func TestSalvageJournal(t *testing.T) {
 	if n := len(have); n < 8 || n == 12 || found.Waiting != n || found.Unreadable == 0 {
 		t.Errorf("%d of 12 events were salvaged: %+v", n, found)
 	}
+	if err := os.Remove(filepath.Join(dir, fileName)); err != nil {
+		t.Fatal(err)
+	}
+	into = filepath.Join(t.TempDir(), "salvaged")
+	if again, err := Salvage(dir, into); err != nil || again != found {
+		t.Errorf("without %s: %+v, want %+v (%v)", fileName, again, found, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Salvage(dir, into+"2"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without any file: %v", err)
+	}
 	for _, e := range have {
 		if !slices.ContainsFunc(events, func(w core.Event) bool {
 			return bytes.Equal(core.AppendEventJSON(nil, w), core.AppendEventJSON(nil, e))
