@@ -39,8 +39,7 @@ func benchmarkAudit(b *testing.B, callers int, next core.Store) {
 		b.Fatal(err)
 	}
 	e := eventsOf(1)[0]
-	r := newRecord(e, time.Now())
-	r.payload = core.AppendEventJSON(nil, e)
+	r := recordOf(e)
 	value := r.value()
 	db, err := bbolt.Open(filepath.Join(b.TempDir(), "plain.db"), 0o600, nil)
 	if err != nil {

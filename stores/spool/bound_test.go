@@ -221,8 +221,7 @@ func TestFullOfWhatWasPassedOn(t *testing.T) {
 	tune := quick()
 	tune.settleEvents, tune.settleDelay = 1000, time.Hour
 	events := eventsOf(20)
-	r := newRecord(events[19], start)
-	r.payload = core.AppendEventJSON(nil, events[19])
+	r := recordOf(events[19])
 	s := openSpool(t, t.TempDir(), next, Config{MaxBytes: 20 * r.cost()}, tune)
 	save(t, s, events...) // so many that they go into the file
 	if s.contents.filed.next != 20 {

@@ -38,6 +38,8 @@ func (s *Store) commit(ch change) error {
 	s.forget(len(settled))
 	s.requeued = max(s.requeued, plan.requeued)
 	s.added(ch.add)
+	s.mu.Unlock()
+	s.warnFilling()
 	return nil
 }
 
@@ -49,12 +51,17 @@ func (s *Store) writeFailed(err error) error {
 	return err
 }
 
-// added notes the records that are stored now. It wants s.mu to be held and unlocks it.
+// added notes the records that are stored now. It wants s.mu to be held.
 func (s *Store) added(add []record) {
 	for i := range add {
 		s.ids[add[i].id] = struct{}{}
 	}
 	s.changed.Broadcast()
+}
+
+// warnFilling logs when the bound has just come near.
+func (s *Store) warnFilling() {
+	s.mu.Lock()
 	c := s.contents
 	filling := s.filling(c.bytes, s.cfg.MaxBytes)
 	s.mu.Unlock()
@@ -90,6 +97,8 @@ func (s *Store) append(add []record) error {
 	s.contents = c
 	s.settleTail()
 	s.added(add)
+	s.mu.Unlock()
+	s.warnFilling()
 	return nil
 }
 

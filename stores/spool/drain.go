@@ -141,10 +141,9 @@ func (s *Store) claim() (*batch, error) {
 	return b, nil
 }
 
-// fill reads a batch that ends before end at the latest: what the journal holds from
-// memory, the rest from the file.
+// fill reads a batch that ends before end at the latest.
 func (s *Store) fill(b *batch, end uint64) error {
-	add := func(r record) error {
+	err := s.waiting(b.from, func(r record) error {
 		if b.to == end {
 			return errStop
 		}
@@ -161,16 +160,7 @@ func (s *Store) fill(b *batch, end uint64) error {
 			return errStop
 		}
 		return nil
-	}
-	if tail := s.tailFrom(b.from); len(tail) > 0 {
-		for _, r := range tail {
-			if err := add(r); err != nil {
-				break
-			}
-		}
-		return nil
-	}
-	err := s.view(func(d *disk, tx *bbolt.Tx) error { return d.waiting(tx, b.from, add) })
+	})
 	if err == nil && len(b.records) == 0 {
 		err = damaged(s.path(), fmt.Errorf("record %d is missing", b.from))
 	}

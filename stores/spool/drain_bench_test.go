@@ -45,20 +45,25 @@ var request = core.Request{
 	UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", ID: "7f3c1a",
 }
 
+// refunds makes audits of n orders, which are numbered down from last.
+func refunds(n, last int) []core.Event {
+	events := make([]core.Event, n)
+	for i := range events {
+		events[i] = core.Event{
+			Tag: "bench", User: "me", Request: &request,
+			Fields: core.Fields{"order": last - i, "amount": 9.5, "what": "refund", "ok": true},
+		}.Normalize(0)
+	}
+	return events
+}
+
 // backlog fills a spool before its next store takes anything.
 func backlog(b testing.TB, next core.Store, n int) (*Store, *gate) {
 	g := &gate{Store: next}
 	s := openSpool(b, b.TempDir(), g, Config{MaxBytes: 8 << 30}, defaultTuning)
 	for n > 0 {
 		some := min(n, 10_000)
-		events := make([]core.Event, some)
-		for i := range events {
-			events[i] = core.Event{
-				Tag: "bench", User: "me", Request: &request,
-				Fields: core.Fields{"order": n - i, "amount": 9.5, "what": "refund", "ok": true},
-			}.Normalize(0)
-		}
-		save(b, s, events...)
+		save(b, s, refunds(some, n)...)
 		n -= some
 	}
 	return s, g
@@ -288,14 +293,7 @@ func init() {
 	}
 	children["fill"] = in(func(s *Store, n int) error {
 		for ; n > 0; n -= 1000 {
-			events := make([]core.Event, min(n, 1000))
-			for i := range events {
-				events[i] = core.Event{
-					Tag: "bench", User: "me", Request: &request,
-					Fields: core.Fields{"order": n - i, "amount": 9.5, "what": "refund", "ok": true},
-				}.Normalize(0)
-			}
-			if err := s.Save(context.Background(), events); err != nil {
+			if err := s.Save(context.Background(), refunds(min(n, 1000), n)); err != nil {
 				return err
 			}
 		}

@@ -182,6 +182,13 @@ func eventsOf(n int) []core.Event {
 	return events
 }
 
+// recordOf makes the record of an event as Save does.
+func recordOf(e core.Event) record {
+	r := newRecord(e, time.Now())
+	r.payload = core.AppendEventJSON(nil, e)
+	return r
+}
+
 // readAll walks the pages.
 func readAll(t testing.TB, r core.Reader, q core.Query) []core.Event {
 	t.Helper()

@@ -66,9 +66,9 @@ func createJournal(dir string, bytes int64) error {
 	zeros := make([]byte, j.size*sectorSize)
 	_, err = f.WriteAt(zeros, 0) // so that a Save has no room to ask the file system for
 	if err == nil {
-		err = j.rewind()
+		err = j.rewind() // which syncs the zeros, too
 	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(path+".new", path)
 	}
 	if err == nil {

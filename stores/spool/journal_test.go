@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -255,8 +256,7 @@ func FuzzJournal(f *testing.F) {
 		}
 		// With sums that match, so that it gets past them.
 		for i := 0; i+sectorSize <= len(image) && flip&1 != 0; i += sectorSize {
-			sum := checksum(nil, image[i+4:i+sectorSize])
-			image[i], image[i+1], image[i+2], image[i+3] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
+			binary.BigEndian.PutUint32(image[i:], checksum(nil, image[i+4:i+sectorSize]))
 		}
 		var j journal
 		records, err := j.read(image)
@@ -267,12 +267,8 @@ func FuzzJournal(f *testing.F) {
 			t.Errorf("it ends at %d of %d sectors", j.end, j.size)
 		}
 		for i := range records {
-			var data []byte
-			r := &records[i]
-			data = append(data, keyOf(r.seq)...)
-			data = append(data, 0, 0, 0, 0)
-			v := r.value()
-			data[8], data[9], data[10], data[11] = byte(len(v)>>24), byte(len(v)>>16), byte(len(v)>>8), byte(len(v))
+			v := records[i].value()
+			data := binary.BigEndian.AppendUint32(keyOf(records[i].seq), uint32(len(v)))
 			if again, n, err := parseInGroup(append(data, v...)); err != nil || n == 0 || same([]record{again}, records[i:i+1]) != nil {
 				t.Errorf("record %d: %v, %v", i, again, err)
 			}

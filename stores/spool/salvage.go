@@ -130,6 +130,13 @@ func (f *finder) add(r *record, p place) {
 	}
 }
 
+// cut notes the record that data begin with as not whole, if they show which it is.
+func (f *finder) cut(data []byte) {
+	if len(data) >= keySize {
+		f.broken[string(data[:keySize])] = true
+	}
+}
+
 // file looks for records in every page that could be a leaf, and in the buckets
 // that are stored within a page.
 func (f *finder) file(file *os.File) error {
@@ -202,9 +209,7 @@ func (f *finder) journal(path string) error {
 		case s.index == next.index && s.group == next.group:
 			data = append(data, s.data...)
 		case s.start != noRecord:
-			if len(data) >= keySize {
-				f.broken[string(data[:keySize])] = true
-			}
+			f.cut(data)
 			data = slices.Clone(s.data[s.start:])
 		default:
 			continue
@@ -213,7 +218,7 @@ func (f *finder) journal(path string) error {
 		for {
 			r, n, err := parseInGroup(data)
 			if err != nil {
-				f.broken[string(data[:keySize])] = true
+				f.cut(data)
 			} else if n > 0 {
 				f.add(&r, place{record: &r})
 			}
@@ -223,9 +228,7 @@ func (f *finder) journal(path string) error {
 			data = data[n:]
 		}
 	}
-	if len(data) >= keySize {
-		f.broken[string(data[:keySize])] = true
-	}
+	f.cut(data)
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -97,8 +96,7 @@ func TestDivergedFile(t *testing.T) {
 		t.Helper()
 		records := make([]record, len(events))
 		for i, e := range events {
-			records[i] = newRecord(e, time.Now())
-			records[i].payload = core.AppendEventJSON(nil, e)
+			records[i] = recordOf(e)
 		}
 		if err := s.acquire(t.Context()); err != nil {
 			t.Fatal(err)

@@ -48,7 +48,8 @@ const (
 type Config struct {
 	// MaxBytes bounds the events in the spool, those set aside included, in bytes
 	// as they are stored. The file itself may take up to twice as much for a while,
-	// and beside it is a journal of 4 MiB. Defaults to [DefaultMaxBytes]. At 80 % a warning is logged.
+	// and beside it is a journal of 4 MiB. Defaults to [DefaultMaxBytes]. At 80 % a
+	// warning is logged.
 	MaxBytes int64
 	// WaitForRoom makes audits wait for room in a full spool until their time is
 	// over. Without it they fail at once with [ErrFull].
@@ -203,8 +204,12 @@ func (s *Store) openFile() (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
-			j.file.Close()
+		if err == nil {
+			return
+		}
+		j.file.Close()
+		if s.disk != nil {
+			s.disk.close()
 		}
 	}()
 	if err := c.replay(j, records); err != nil {
@@ -214,20 +219,17 @@ func (s *Store) openFile() (err error) {
 		return err
 	}
 	s.contents, s.journal = *c, j
-	if err = s.empty(); err != nil && s.broken == nil {
+	if err := s.empty(); err != nil {
+		if s.broken != nil {
+			return err
+		}
 		// There is no space: what the journal holds can be passed on all the same.
 		s.logger().Error("auditing: spool: opened as it is", "dir", s.dir, "error", err)
-		err = nil
 	}
-	if err == nil {
-		if err = s.owner.sign(fmt.Sprint(os.Getpid())); err != nil {
-			err = fmt.Errorf("auditing: signing the spool's lock: %w", err)
-		}
+	if err := s.owner.sign(fmt.Sprint(os.Getpid())); err != nil {
+		return fmt.Errorf("auditing: signing the spool's lock: %w", err)
 	}
-	if err != nil {
-		s.disk.close()
-	}
-	return err
+	return nil
 }
 
 func (s *Store) path() string { return filepath.Join(s.dir, fileName) }

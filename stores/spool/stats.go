@@ -43,22 +43,15 @@ func (s *Store) Stats() Stats {
 		}
 	}
 	s.mu.Unlock()
-	oldest := func(r record) error {
+	s.waiting(first, func(r record) error {
 		if t := time.UnixMicro(r.arrived).UTC(); st.Oldest.IsZero() || t.Before(st.Oldest) {
 			st.Oldest = t
 		}
 		return errStop
-	}
-	tail := s.tailFrom(first)
-	if len(tail) > 0 {
-		oldest(tail[0])
-	}
-	s.view(func(d *disk, tx *bbolt.Tx) error {
+	})
+	s.view(func(d *disk, _ *bbolt.Tx) error {
 		st.FileBytes = d.size()
-		if len(tail) > 0 {
-			return nil
-		}
-		return d.waiting(tx, first, oldest)
+		return nil
 	})
 	return st
 }

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// syncData waits until what was written to f, whose length has not changed, is on
-// the disk. Unlike a Sync it does not make the file system write when that was.
+// syncData waits until what was written to f, and its length, is on the disk. Unlike
+// a Sync it does not make the file system write when that was.
 func syncData(f *os.File) error {
 	for {
 		err := syscall.Fdatasync(int(f.Fd()))

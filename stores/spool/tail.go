@@ -1,8 +1,11 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+
+	"go.etcd.io/bbolt"
 )
 
 // replay takes over what the journal holds and the file does not: its records.
@@ -40,7 +43,7 @@ func (c *contents) keep(old *contents) {
 	if c.next < from {
 		c.first, c.next = from, from // what was between is passed on
 	}
-	c.tail = slices.Clone(old.tail[min(c.next-from, uint64(len(old.tail))):])
+	c.tail = slices.Clone(since(old.tail, c.next))
 	for i := range c.tail {
 		c.next++
 		c.bytes += c.tail[i].cost()
@@ -48,13 +51,19 @@ func (c *contents) keep(old *contents) {
 	}
 }
 
+// since returns those of records, whose numbers follow one another, from a sequence
+// number on.
+func since(records []record, seq uint64) []record {
+	if len(records) == 0 || seq <= records[0].seq {
+		return records
+	}
+	return records[min(seq-records[0].seq, uint64(len(records))):]
+}
+
 // trim drops what was passed on from the tail.
 func (c *contents) trim() {
-	if len(c.tail) == 0 || c.first <= c.tail[0].seq {
-		return
-	}
-	if c.tail = c.tail[min(c.first-c.tail[0].seq, uint64(len(c.tail))):]; len(c.tail) == 0 {
-		c.tail = nil
+	if c.tail = since(c.tail, c.first); len(c.tail) == 0 {
+		c.tail = nil // and with it what was before
 	}
 }
 
@@ -65,7 +74,24 @@ func (s *Store) tailFrom(seq uint64) []record {
 	if len(tail) == 0 || seq < tail[0].seq {
 		return nil
 	}
-	return tail[min(seq-tail[0].seq, uint64(len(tail))):]
+	return since(tail, seq)
+}
+
+// waiting visits the records that wait, from a sequence number on: from memory those
+// that only the journal holds, or those in the file. f may return errStop.
+func (s *Store) waiting(from uint64, f func(record) error) error {
+	tail := s.tailFrom(from)
+	if len(tail) == 0 {
+		return s.view(func(d *disk, tx *bbolt.Tx) error { return d.waiting(tx, from, f) })
+	}
+	for i := range tail {
+		if err := f(tail[i]); errors.Is(err, errStop) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wholeTail returns what waits and only the journal holds.
