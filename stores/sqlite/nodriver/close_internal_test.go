@@ -1,4 +1,4 @@
-package sqlite
+package nodriver
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+
+	_ "modernc.org/sqlite"
 )
 
 // TestCloseDoesNotOutwaitItsContext while a write is under way, which ends as if
