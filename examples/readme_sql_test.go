@@ -108,9 +108,40 @@ func (proxied) Request(context.Context) *core.Request {
 	return &core.Request{Path: "/refund", Host: "example.org", IP: "203.0.113.9", Peer: "10.1.0.1", Forwarded: "203.0.113.9"}
 }
 
-// TestReadmeGrants gives a role what the README says and nothing else.
+// TestReadmeGrants gives a role what the README says and nothing else, on tables that
+// the owner made in either way.
 func TestReadmeGrants(t *testing.T) {
+	for name, byDDL := range map[string]bool{"postgres_auto makes the tables": false, "DDL makes the tables": true} {
+		t.Run(name, func(t *testing.T) { readmeGrants(t, byDDL) })
+	}
+}
+
+func readmeGrants(t *testing.T, byDDL bool) {
 	server := pgtest.Start(t)
+	if byDDL {
+		conn := connect(t, server.DSN())
+		if _, err := conn.Exec(t.Context(), "CREATE DATABASE mydb"); err != nil {
+			t.Fatal(err)
+		}
+		conn = connect(t, server.DSN()+" dbname=mydb")
+		store, err := postgres.Open(t.Context(), server.DSN()+" dbname=mydb audit_schema=audit", postgres.Config{Fixed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close(context.Background())
+		for range 2 {
+			for _, ddl := range []string{store.DDL("refund", core.Fields{"order": "A-1"}), store.DDL("", nil)} {
+				if _, err := conn.Exec(t.Context(), ddl); err != nil {
+					t.Fatalf("%s\n%v", ddl, err)
+				}
+			}
+		}
+		indexes := 0
+		const count = `SELECT count(*) FROM pg_index WHERE indrelid IN ('audit.refund'::regclass, 'audit.audit_overflow'::regclass)`
+		if err := conn.QueryRow(t.Context(), count).Scan(&indexes); err != nil || indexes != 6 {
+			t.Errorf("both tables have %d indexes (%v), want 3 each", indexes, err)
+		}
+	}
 	ownerDSN := server.DSN() + " dbname=mydb audit_schema=audit"
 	owner := onPostgres(t, ownerDSN, postgres.Config{}, core.Config{})
 	mustAudit(t, owner, "refund", core.Fields{"order": "A-1"})

@@ -112,7 +112,8 @@ func (s *Store) Prompt() bool { return s.backend.Prompt() }
 func (s *Store) Overlaps() bool { return s.backend.Overlaps() }
 
 // DDL returns the statements that make the table for tag with columns for
-// fields, for a database in which the application's role may not create.
+// fields, for a database in which the application's role may not create. They make
+// what is missing, the schema too, and leave alone what is there.
 func (s *Store) DDL(tag string, fields core.Fields) string {
 	e := core.Event{Tag: tag, Fields: fields}.Normalize(0)
 	name, ok := s.tableName(e.Tag)

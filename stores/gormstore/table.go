@@ -50,8 +50,8 @@ const leadingColumns = 5
 // BaseColumns returns the columns that every table has.
 func BaseColumns() []Column { return append([]Column(nil), baseColumns...) }
 
-// CreateTable returns the statement that makes a table with the base columns and
-// these fields. name is quoted, types spells the kinds, and key is what makes
+// CreateTable returns the statement that makes a table, unless it is there, with the
+// base columns and these fields. name is quoted, types spells the kinds, and key is what makes
 // audit_id the key.
 func CreateTable(name string, types map[Kind]string, key string, fields []Column) string {
 	base := BaseColumns()
@@ -66,7 +66,7 @@ func CreateTable(name string, types map[Kind]string, key string, fields []Column
 			lines[i] += " NOT NULL"
 		}
 	}
-	return "CREATE TABLE " + name + " (" + strings.Join(lines, ", ") + ")"
+	return "CREATE TABLE IF NOT EXISTS " + name + " (" + strings.Join(lines, ", ") + ")"
 }
 
 // Lacking returns those of want that have lacks, whatever their case.

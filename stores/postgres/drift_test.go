@@ -265,6 +265,29 @@ func TestForeignTablesAreLeftAlone(t *testing.T) {
 	}
 }
 
+// TestDDLRunsTwice: also for a name so long that its indexes cannot have it whole.
+func TestDDLRunsTwice(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	d := connect(t, dsn)
+	d.exec(`CREATE SCHEMA there`)
+	for _, schema := range []string{"there", "missing"} {
+		s := open(t, dsn, postgres.Config{Fixed: true, Schema: schema})
+		long := strings.Repeat("x", gormstore.MaxName-1)
+		for range 2 {
+			for _, tag := range []string{"ev", long + "1", long + "2", ""} {
+				d.exec(s.DDL(tag, core.Fields{"n": 1}))
+			}
+		}
+		if n := ask[int](d, `SELECT count(*) FROM pg_indexes WHERE schemaname = $1`, schema); n != 12 {
+			t.Errorf("%d indexes in schema %s, want 3 for each of 4 tables", n, schema)
+		}
+		// A role that may create in a schema need not be one that may create schemas.
+		if got, want := strings.Contains(s.DDL("ev", nil), "CREATE SCHEMA"), schema == "missing"; got != want {
+			t.Errorf("the statements create the schema %s: %v, want %v", schema, got, want)
+		}
+	}
+}
+
 // TestBudgets: tags past the table budget and fields past the column budget are
 // stored and read back all the same.
 func TestBudgets(t *testing.T) {

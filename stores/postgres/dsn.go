@@ -86,10 +86,12 @@ func createDatabase(ctx context.Context, c *pgx.Conn, name string) error {
 	}
 }
 
+// createSchema makes the schema when it is missing and may be made.
 func (b *backend) createSchema(ctx context.Context) error {
 	var exists bool
 	err := b.pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.cfg.Schema).Scan(&exists)
-	if err == nil && !exists {
+	b.noSchema = b.cfg.Fixed && !exists
+	if err == nil && !exists && !b.cfg.Fixed {
 		_, err = b.pool.ExecContext(ctx, "CREATE SCHEMA "+gormstore.Quote(b.cfg.Schema))
 		if state := sqlState(err); state == "42P06" || state == "23505" {
 			err = nil

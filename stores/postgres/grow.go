@@ -62,19 +62,31 @@ func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*g
 	return &relations[0], nil
 }
 
-// create returns the statements that make a table and its indexes.
+// create returns the statements that make a table and its indexes where they are missing.
 func (b *backend) create(table string, fields []gormstore.Column) []string {
 	name := b.Table(table)
 	return []string{
 		gormstore.CreateTable(name, types, "PRIMARY KEY", fields),
-		"CREATE INDEX ON " + name + ` ("datetime")`,
-		"CREATE INDEX ON " + name + ` ("username", "datetime")`,
+		"CREATE INDEX IF NOT EXISTS " + indexName("audit_time_", table) + " ON " + name + ` ("datetime")`,
+		"CREATE INDEX IF NOT EXISTS " + indexName("audit_user_", table) + " ON " + name + ` ("username", "datetime")`,
 	}
+}
+
+// indexName returns the quoted name of an index: IF NOT EXISTS wants one.
+func indexName(purpose, table string) string {
+	if name := purpose + table; len(name) <= gormstore.MaxName {
+		return gormstore.Quote(name)
+	}
+	return gormstore.Quote(fmt.Sprintf("%s%.32s_%016x", purpose, table, uint64(lockKey(purpose, table))))
 }
 
 // DDL implements [gormstore.Backend].
 func (b *backend) DDL(table string, fields []gormstore.Column) string {
-	return strings.Join(b.create(table, fields), ";\n") + ";"
+	statements := b.create(table, fields)
+	if b.noSchema {
+		statements = append([]string{"CREATE SCHEMA IF NOT EXISTS " + gormstore.Quote(b.cfg.Schema)}, statements...)
+	}
+	return strings.Join(statements, ";\n") + ";"
 }
 
 // AddColumns implements [gormstore.Backend].

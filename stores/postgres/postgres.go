@@ -152,6 +152,8 @@ type backend struct {
 	own  bool // the pool is ours to close
 	cfg  Config
 
+	noSchema bool // there was none at the start, and it may not be created
+
 	zone     string // quoted as a literal
 	location *time.Location
 	lanes    *lanes
@@ -195,10 +197,8 @@ func (b *backend) prepare(ctx context.Context) error {
 	if b.location, err = loadZone(zone); err != nil {
 		return err
 	}
-	if !b.cfg.Fixed {
-		if err := b.createSchema(ctx); err != nil {
-			return err
-		}
+	if err := b.createSchema(ctx); err != nil {
+		return err
 	}
 	b.ddlKey = lockKey("grow", b.cfg.Schema)
 	return nil

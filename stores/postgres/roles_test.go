@@ -38,7 +38,7 @@ func TestFixedDriver(t *testing.T) {
 	audit := func(fields core.Fields) error { return rec.Audit(t.Context(), "ev", fields, core.As("me")) }
 
 	err := audit(core.Fields{"n": 1})
-	if err == nil || !strings.Contains(err.Error(), `CREATE TABLE "public"."ev"`) {
+	if err == nil || !strings.Contains(err.Error(), `CREATE TABLE IF NOT EXISTS "public"."ev"`) {
 		t.Fatalf("without any table the error is %v, want the CREATE statement in it", err)
 	}
 
@@ -158,7 +158,7 @@ func TestWithoutAnOverflowTable(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			for _, want := range append(c.want, `CREATE TABLE "public"."`+c.create+`"`) {
+			for _, want := range append(c.want, `CREATE TABLE IF NOT EXISTS "public"."`+c.create+`"`) {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("the error does not say %s: %v", want, err)
 				}

@@ -133,6 +133,19 @@ func TestOnTheApplicationsPool(t *testing.T) {
 	}
 }
 
+func TestDDLRunsTwice(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audits.db")
+	store := openFile(t, file, sqlite.Config{Fixed: true})
+	defer store.Close(context.Background())
+	ddl := store.DDL("ev", core.Fields{"n": 1})
+	db := openDB(t, file)
+	for range 2 {
+		if _, err := db.Exec(ddl); err != nil {
+			t.Fatalf("%s\n%v", ddl, err)
+		}
+	}
+}
+
 func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	for name, dsn := range map[string]string{
 		"empty":           "",

@@ -119,8 +119,8 @@ func (b *backend) create(table string, fields []gormstore.Column) []string {
 	name := b.Table(table)
 	return []string{
 		gormstore.CreateTable(name, types, "NOT NULL PRIMARY KEY", fields),
-		"CREATE INDEX " + gormstore.Quote("audit_time_"+table) + " ON " + name + ` ("datetime", "audit_id")`,
-		"CREATE INDEX " + gormstore.Quote("audit_user_"+table) + " ON " + name + ` ("username", "datetime", "audit_id")`,
+		"CREATE INDEX IF NOT EXISTS " + gormstore.Quote("audit_time_"+table) + " ON " + name + ` ("datetime", "audit_id")`,
+		"CREATE INDEX IF NOT EXISTS " + gormstore.Quote("audit_user_"+table) + " ON " + name + ` ("username", "datetime", "audit_id")`,
 	}
 }
 
