@@ -67,8 +67,10 @@ func TestRetryUntilStored(t *testing.T) {
 
 func TestPermanentFailureReturnsAtOnce(t *testing.T) {
 	for name, failure := range map[string]Failure{
-		"an error":  {Err: &storeError{code: 42}},
-		"no reason": {},
+		"an error":         {Err: &storeError{code: 42}},
+		"no reason":        {},
+		"a lasting outage": {Err: &storeError{code: 42}, Retry: true, Lasting: true},
+		"lasting, untold":  {Retry: true, Lasting: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -13,6 +13,12 @@ import (
 //   - A [*BatchError] names each event that is not known to be stored; all others
 //     of the batch are durable. One event that cannot be stored never takes its
 //     neighbours down with it.
+//   - An event is refused ([Failure.Refused]) only for its own content, so that no
+//     time and nobody's help would have it stored as it is. Everything else is an
+//     outage and says Retry: no connection, no rights, no room, a missing table, a
+//     server that is read-only or at one of its limits, an answer of a proxy, a store
+//     that is closed. An outage is tried again within the audit's time, and a spool
+//     waits it out; what is refused a spool sets aside for good.
 //   - Any other error says that nothing is known: each event may or may not be
 //     stored, and trying again can help.
 //   - An event's ID is stored once, however often and in whichever way Save is
@@ -69,12 +75,21 @@ type Failure struct {
 	Index int
 	// Err is the reason.
 	Err error
-	// Retry says that trying again can help.
+	// Retry says that this is an outage: trying again can help, see [Store].
 	Retry bool
+	// Lasting says of an outage that nothing changes within seconds, because somebody
+	// has to mend something first: an audit ends at once, a spool waits all the same.
+	Lasting bool
 	// Unknown says that the event may be stored all the same. When it is false the
 	// event is certainly not stored.
 	Unknown bool
 }
+
+// Refused reports whether only the event's own content is why it is not stored.
+func (f Failure) Refused() bool { return !f.Retry && !f.Unknown }
+
+// soon reports whether trying again within the audit's time can help.
+func (f Failure) soon() bool { return f.Unknown || f.Retry && !f.Lasting }
 
 // FailAll is a BatchError that gives all n events of a batch the same failure.
 func FailAll(n int, f Failure) *BatchError {

@@ -232,13 +232,13 @@ func (r *Recorder) finish(c *call, f *Failure, now time.Time) {
 		r.settle(c, settled, nil)
 		return
 	}
-	if (f.Retry || f.Unknown) && r.base.Err() == nil && c.deadline.After(now) {
+	if f.soon() && r.base.Err() == nil && c.deadline.After(now) {
 		c.notBefore = now.Add(Backoff(c.attempts, minBackoff, maxBackoff))
 		r.queue.retry(c)
 		return
 	}
 	var reason error
-	if f.Retry || f.Unknown {
+	if f.soon() {
 		reason = ErrTimeout
 	}
 	r.settle(c, settled, c.outcome(reason))
@@ -264,7 +264,7 @@ func (o *outbox) failures(err error, n int) []*Failure {
 	for i := range batch.Failures {
 		f := &batch.Failures[i]
 		if f.Err == nil {
-			f = &Failure{Index: f.Index, Err: errNoReason, Retry: f.Retry, Unknown: f.Unknown}
+			f = &Failure{Index: f.Index, Err: errNoReason, Retry: f.Retry, Lasting: f.Lasting, Unknown: f.Unknown}
 		}
 		if f.Index < 0 || f.Index >= n {
 			return o.nothingKnown(fmt.Errorf("the store named event %d of a batch of %d: %w", f.Index, n, f.Err))
@@ -288,7 +288,7 @@ func (o *outbox) nothingKnown(err error) []*Failure {
 func (r *Recorder) pace(batch []*call, failures []*Failure, now time.Time) {
 	fresh := false
 	for i, c := range batch {
-		if failures == nil || failures[i] == nil || !failures[i].Retry && !failures[i].Unknown {
+		if failures == nil || failures[i] == nil || !failures[i].soon() {
 			r.pause, r.pauses = pause{}, 0
 			return
 		}

@@ -52,7 +52,7 @@ type batch struct {
 func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {
-		return core.FailAll(len(events), core.Failure{Err: err})
+		return core.FailAll(len(events), core.Failure{Err: err, Retry: true, Lasting: true})
 	}
 	defer leave()
 	if len(events) == 0 {

@@ -21,7 +21,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		return nil
 	}
 	if s.isClosed() {
-		return core.FailAll(len(events), core.Failure{Err: ErrClosed})
+		return core.FailAll(len(events), core.Failure{Err: ErrClosed, Retry: true, Lasting: true})
 	}
 	sv := saving{store: s, events: events, arena: s.arenas.Get().(*arena), refused: map[int]error{}, doubt: map[int]bool{}, looked: map[string]bool{}}
 	defer s.arenas.Put(sv.arena)

@@ -54,8 +54,8 @@ func TestFull(t *testing.T) {
 	failed := map[int]bool{}
 	for _, f := range batch.Failures {
 		failed[f.Index] = true
-		if f.Retry || f.Unknown || !errors.Is(f.Err, ErrFull) {
-			t.Fatalf("the failure is %+v; want one that is certain and final", f)
+		if !f.Lasting || f.Refused() || f.Unknown || !errors.Is(f.Err, ErrFull) {
+			t.Fatalf("the failure is %+v; want one that is certain and lasts", f)
 		}
 	}
 	for i, e := range events {

@@ -226,7 +226,7 @@ func (b *batch) sort(err error) (failed []record) {
 		verdict[f.Index] = f
 	}
 	for i, f := range verdict {
-		if f != nil && (f.Retry || f.Unknown) {
+		if f != nil && !f.Refused() {
 			failed = append(failed, b.records[i])
 		}
 	}
@@ -237,7 +237,7 @@ func (b *batch) sort(err error) (failed []record) {
 		switch {
 		case f == nil:
 			b.stored = append(b.stored, b.records[i].id)
-		case !f.Retry && !f.Unknown:
+		case f.Refused():
 			b.refuse(b.records[i], f.Err)
 		}
 	}

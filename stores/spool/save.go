@@ -25,7 +25,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		ctx = context.Background()
 	}
 	if err := context.Cause(ctx); err != nil {
-		return notStored(len(events), err, true)
+		return notStored(len(events), err, false)
 	}
 	now := time.Now()
 	records := make([]record, len(events))
@@ -41,11 +41,11 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	}
 	defer s.release()
 	if err := s.repair(); err != nil {
-		return notStored(len(events), err, !errors.Is(err, ErrClosed))
+		return notStored(len(events), err, errors.Is(err, ErrClosed))
 	}
 	add, full, err := s.admit(ctx, records)
 	if err != nil {
-		return notStored(len(events), err, false)
+		return notStored(len(events), err, true)
 	}
 	if len(add) > 0 {
 		if err := s.append(add); err != nil {
@@ -57,7 +57,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	}
 	failures := make([]core.Failure, len(full))
 	for i, index := range full {
-		failures[i] = core.Failure{Index: index, Err: fmt.Errorf("auditing: %w", ErrFull), Retry: s.cfg.WaitForRoom}
+		failures[i] = core.Failure{Index: index, Err: fmt.Errorf("auditing: %w", ErrFull), Retry: true, Lasting: !s.cfg.WaitForRoom}
 	}
 	return &core.BatchError{Failures: failures}
 }

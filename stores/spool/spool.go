@@ -272,6 +272,6 @@ func (s *Store) logger() *slog.Logger {
 }
 
 // reasons returned to those whose events are certainly not stored.
-func notStored(n int, err error, retry bool) error {
-	return core.FailAll(n, core.Failure{Err: err, Retry: retry})
+func notStored(n int, err error, lasting bool) error {
+	return core.FailAll(n, core.Failure{Err: err, Retry: true, Lasting: lasting})
 }

@@ -141,6 +141,7 @@ func cancelledContext(p *place) {
 		cancel()
 		select {
 		case err := <-result:
+			p.notRefused(name, err)
 			p.checkOutcome(name, events, err)
 		case <-time.After(patience):
 			p.broken(ruleEnds, "%s: Save has not returned %s after its context ended", name, patience)

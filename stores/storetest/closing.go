@@ -26,6 +26,7 @@ func closing(p *place) {
 	if err == nil {
 		p.broken(ruleClosed, "Save after Close returned nil")
 	}
+	p.notRefused("after Close", err)
 	if page, err := p.reader.Read(p.Context(), core.Query{}); err == nil {
 		p.broken(ruleClosed, "Read after Close gave %d events and no error", len(page.Events))
 	}

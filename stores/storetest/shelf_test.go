@@ -26,6 +26,7 @@ type place struct {
 	mu     sync.Mutex
 	ids    map[uuid.UUID]bool
 	events []core.Event
+	away   bool
 }
 
 type hooks struct {
@@ -53,6 +54,9 @@ func (p *place) save(ctx context.Context, events []core.Event, keep func(core.Ev
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.away {
+		return core.FailAll(len(events), core.Failure{Err: errAway, Retry: true})
+	}
 	for _, e := range events {
 		if !p.ids[e.ID] {
 			p.ids[e.ID] = true
@@ -62,7 +66,10 @@ func (p *place) save(ctx context.Context, events []core.Event, keep func(core.Ev
 	return nil
 }
 
-var errClosed = errors.New("the shelf is closed")
+var (
+	errClosed = errors.New("the shelf is closed")
+	errAway   = errors.New("the shelf is away")
+)
 
 func (s *shelf) isClosed() bool {
 	s.mu.Lock()
@@ -73,7 +80,7 @@ func (s *shelf) isClosed() bool {
 func (s *shelf) Save(ctx context.Context, events []core.Event) error {
 	switch {
 	case s.isClosed():
-		return core.FailAll(len(events), core.Failure{Err: errClosed})
+		return core.FailAll(len(events), core.Failure{Err: errClosed, Retry: true, Lasting: true})
 	case s.hooks.save != nil:
 		return s.hooks.save(s.place, ctx, events)
 	case s.keep != nil:
@@ -117,6 +124,11 @@ func runShelf(t *testing.T, h hooks) {
 	storetest.Run(t,
 		func(t *testing.T) core.Store { return &shelf{place: newPlace(), hooks: h} },
 		storetest.Tags(200),
+		storetest.Outage("away", func(t *testing.T, store core.Store) (end func()) {
+			p := store.(*shelf).place
+			p.away = true
+			return func() { p.away = false }
+		}),
 		storetest.Reopen(func(t *testing.T, first core.Store) core.Store {
 			if h.noSecond {
 				return &shelf{place: newPlace(), hooks: h}

@@ -34,6 +34,14 @@ func Tags(n int) Option {
 	return func(s *suite) { s.tags = n }
 }
 
+// Outage has the suite see that the store waits an outage out: that it answers one
+// with failures of which none is refused, and stores the same events when it is over.
+// begin is given the suite's handle, takes away what its place needs (the server, its
+// disk, rights on it, a table) and returns what gives it back.
+func Outage(name string, begin func(t *testing.T, store core.Store) (end func())) Option {
+	return func(s *suite) { s.outages = append(s.outages, outage{name, begin}) }
+}
+
 // Run runs the suite. open returns a store on a new, empty place; it is called
 // once for each case. Stores that are closers are closed when their case ends.
 func Run(t *testing.T, open func(t *testing.T) core.Store, opts ...Option) {
@@ -67,12 +75,17 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, opts ...Option) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(s.newPlace(t)) })
 	}
+	for _, o := range s.outages {
+		t.Run("outage/"+o.name, func(t *testing.T) { waitedOut(s.newPlace(t), o) })
+	}
 }
 
 type suite struct {
 	open   func(t *testing.T) core.Store
 	reopen func(t *testing.T, first core.Store) core.Store
 	tags   int
+
+	outages []outage
 }
 
 // place is one handle on one place, in one test.
@@ -134,6 +147,7 @@ const (
 	ruleConcurrent = "Save may be called from several goroutines at once, also through several handles"
 	ruleNamed      = "a *BatchError names each event that is not known to be stored, once, with its reason; all others of the batch are durable"
 	ruleCertain    = "a Failure that is not Unknown is certainly not stored"
+	ruleRefused    = "an event is refused only for its own content; everything else is an outage and says Retry"
 	ruleEnds       = "Save ends soon after its context does"
 	ruleAgain      = "saving again after an error is always safe, and stores what was not stored"
 	ruleMatch      = "Read gives exactly the events that match the query"

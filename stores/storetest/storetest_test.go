@@ -117,7 +117,7 @@ var faults = map[string]struct {
 	"keeps a cancelled event and denies it": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
 		err := p.save(context.WithoutCancel(ctx), events, copied)
 		if ctx.Err() != nil {
-			return core.FailAll(len(events), core.Failure{Err: ctx.Err()})
+			return core.FailAll(len(events), core.Failure{Err: ctx.Err(), Retry: true})
 		}
 		return err
 	}}, "cancelled context", "is certainly not stored"},
@@ -129,16 +129,34 @@ var faults = map[string]struct {
 	}}, "cancelled context", "only when every event of the batch is durable"},
 	"names too few of the failed events": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
 		if ctx.Err() != nil {
-			return core.FailAll(1, core.Failure{Err: ctx.Err()})
+			return core.FailAll(1, core.Failure{Err: ctx.Err(), Retry: true})
 		}
 		return p.save(ctx, events, copied)
 	}}, "cancelled context", "names each event that is not known to be stored"},
 	"names events that are not in the batch": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
 		if ctx.Err() != nil {
-			return core.FailAll(len(events)+1, core.Failure{Err: ctx.Err()})
+			return core.FailAll(len(events)+1, core.Failure{Err: ctx.Err(), Retry: true})
 		}
 		return p.save(ctx, events, copied)
 	}}, "cancelled context", "names each event that is not known to be stored"},
+	"refuses for want of time": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
+		if ctx.Err() != nil {
+			return core.FailAll(len(events), core.Failure{Err: ctx.Err()})
+		}
+		return p.save(ctx, events, copied)
+	}}, "cancelled context", "refused only for its own content"},
+	"refuses when it is away": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
+		if p.away {
+			return core.FailAll(len(events), core.Failure{Err: errClosed})
+		}
+		return p.save(ctx, events, copied)
+	}}, "outage/away", "refused only for its own content"},
+	"acknowledges while it is away": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
+		if p.away {
+			return nil
+		}
+		return p.save(ctx, events, copied)
+	}}, "outage/away", "only when every event of the batch is durable"},
 
 	"keeps numbers as doubles": {keeping(func(e *core.Event) {
 		eachField(e, func(v any) any {
