@@ -24,10 +24,21 @@ type userSource func(l lookup) (string, error)
 // SessionUser takes the user from the gorilla session called name in store.
 //
 // Each path names a place in the session, by default userinfo.preferred_username,
-// username, user. They are tried in order until one holds a user: a non-empty
-// string or []byte, an integer, a [encoding.TextMarshaler] or a [fmt.Stringer]. A
-// dot leads into a map with string keys or to an exported field of a struct, by
-// its name or its json name; a key that itself contains the dot goes first.
+// username, user. A dot leads into a map with string keys or to an exported field
+// of a struct, by its name or its json name; a key that itself contains the dot
+// goes first. The paths are tried in order until one holds a user:
+//
+//   - text: a string, or a []byte in UTF-8;
+//   - an integer, 0 too, or a float that is one exactly (below 2⁵³), because that
+//     is what a session kept as JSON makes of an integer;
+//   - what says itself which text it is, an [encoding.TextMarshaler] such as a UUID
+//     or a [fmt.Stringer], or which value, a [database/sql/driver.Valuer] such as [database/sql.NullString].
+//
+// Nothing at a path is nobody: no such key, nil, a nil pointer, or what is empty.
+// All else fails the audit with an error that names the type: a bool, a fraction, a
+// time, a list, binary data, JSON, a struct or map (name a place in it, such as
+// "user.id"). So does a path that leads on through what has nothing below it, unless
+// another one holds a user.
 //
 // A cookie that is missing, tampered with, too long or expired is nobody. Any
 // other error of the store fails the audit.

@@ -1,10 +1,9 @@
 package nethttpaudit
 
 import (
-	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 )
 
@@ -14,28 +13,62 @@ var defaultPaths = []string{"userinfo.preferred_username", "username", "user"}
 
 // userIn returns the user at the first path that holds one, "" when none does.
 func userIn(values map[any]any, paths []string) (string, error) {
+	var dead error
 	for _, path := range paths {
-		if user, err := userAt(values, path); user != "" || err != nil {
+		user, err := userAt(values, path, 0)
+		if end, ok := err.(deadEnd); ok {
+			dead = errors.Join(dead, end) // it counts unless another path holds a user
+			continue
+		}
+		if user != "" || err != nil {
 			return user, err
 		}
+	}
+	return "", dead
+}
+
+// userAt follows path from the key that begins at from: at each step the longest
+// key that exists, so that one which itself contains dots is found.
+func userAt(v any, path string, from int) (string, error) {
+	for end := len(path); end >= from; end = from + strings.LastIndexByte(path[from:end], '.') {
+		below, ok := child(v, path[from:end])
+		switch {
+		case !ok:
+		case end < len(path):
+			return userAt(below, path, end+1)
+		default:
+			user, err := asUser(below)
+			if err != nil {
+				err = fmt.Errorf("%q holds a %T, %w: %s, or use the User option", path, below, err, advice(below, path))
+			}
+			return user, err
+		}
+	}
+	if from > 0 && !mayHold(v) {
+		return "", deadEnd{fmt.Errorf("%q holds a %T, in which there is no %q: let SessionUser name another place, or use the User option", path[:from-1], v, path[from:])}
 	}
 	return "", nil
 }
 
-// userAt follows the longest key that exists at each step, so that a key which
-// itself contains dots is found.
-func userAt(v any, path string) (string, error) {
-	for end := len(path); end >= 0; end = strings.LastIndexByte(path[:end], '.') {
-		below, ok := child(v, path[:end])
-		switch {
-		case !ok:
-		case end == len(path):
-			return asUser(below)
-		default:
-			return userAt(below, path[end+1:])
-		}
+// deadEnd says that a path leads on from a value which can have nothing below it.
+type deadEnd struct{ error }
+
+func advice(v any, path string) string {
+	switch reference(reflect.ValueOf(v)).Kind() {
+	case reflect.Map, reflect.Struct:
+		return fmt.Sprintf("let SessionUser name a place in it, such as %q", path+".id")
 	}
-	return "", nil
+	return "keep text or an integer there, let SessionUser name another place"
+}
+
+// mayHold reports whether a path that found nothing in v may find something in
+// another value of v's type, or v itself is nothing.
+func mayHold(v any) bool {
+	rv := reference(reflect.ValueOf(v))
+	if isNothing(rv) {
+		return true
+	}
+	return rv.Kind() == reflect.Map && isKey(rv.Type().Key())
 }
 
 // child returns what v, a map or struct, holds under key.
@@ -65,13 +98,18 @@ func child(v any, key string) (any, bool) {
 
 func mapChild(m reflect.Value, key string) (any, bool) {
 	k, keyType := reflect.ValueOf(key), m.Type().Key()
-	switch {
-	case keyType.Kind() == reflect.String:
-		k = k.Convert(keyType)
-	case !k.Type().AssignableTo(keyType):
+	if !isKey(keyType) {
 		return nil, false
 	}
+	if keyType.Kind() == reflect.String {
+		k = k.Convert(keyType)
+	}
 	return exported(m.MapIndex(k))
+}
+
+// isKey reports whether a map with such keys can have one that is a text.
+func isKey(t reflect.Type) bool {
+	return t.Kind() == reflect.String || reflect.TypeFor[string]().AssignableTo(t)
 }
 
 // structChild prefers a field's own name to a json name.
@@ -95,7 +133,7 @@ func structChild(s reflect.Value, key string) (any, bool) {
 	}
 	v, err := s.FieldByIndexErr(named)
 	if err != nil { // an embedded pointer on the way is nil
-		return nil, false
+		return nil, true
 	}
 	return exported(v)
 }
@@ -111,53 +149,27 @@ func exported(v reflect.Value) (any, bool) {
 // to itself.
 const maxReferences = 16
 
-// reference follows pointers. The result is invalid when one of them is nil.
+// reference follows pointers, to what is not one unless they end nowhere. The
+// result is invalid when one of them is nil.
 func reference(v reflect.Value) reflect.Value {
 	for range maxReferences {
 		if v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface {
-			return v
+			break
 		}
 		v = v.Elem()
 	}
-	return reflect.Value{}
+	return v
 }
 
-// asUser returns the user that v names, "" when it is not of a kind that names one.
-func asUser(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case []byte:
-		return string(v), nil
-	case nil, bool:
-		return "", nil
+// isNothing reports whether v is nil or empty, as what signs nobody in is.
+func isNothing(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.String, reflect.Slice, reflect.Map:
+		return v.Len() == 0
+	case reflect.Chan, reflect.Func:
+		return v.IsNil()
 	}
-	rv := reflect.ValueOf(v)
-	below := reference(rv)
-	if !below.IsValid() || below.Kind() == reflect.Map || below.Kind() == reflect.Bool {
-		return "", nil
-	}
-	switch v := v.(type) {
-	case encoding.TextMarshaler:
-		text, err := v.MarshalText()
-		if err != nil {
-			return "", fmt.Errorf("%T.MarshalText: %w", v, err)
-		}
-		return string(text), nil
-	case fmt.Stringer:
-		return v.String(), nil
-	}
-	switch below.Kind() {
-	case reflect.String:
-		return below.String(), nil
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return strconv.FormatInt(below.Int(), 10), nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return strconv.FormatUint(below.Uint(), 10), nil
-	case reflect.Slice:
-		if below.Type().Elem().Kind() == reflect.Uint8 {
-			return string(below.Bytes()), nil
-		}
-	}
-	return "", nil
+	return false
 }

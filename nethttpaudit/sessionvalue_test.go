@@ -1,24 +1,15 @@
 package nethttpaudit
 
 import (
-	"encoding/json"
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
-	"time"
 )
 
 type (
 	nameKey   string
 	name      string
-	id        uint32
-	hashed    []byte
 	stringMap map[string]string
-	stringer  struct{ text string }
-	pointer   struct{ text string }
-	textError struct{}
-	onOff     bool
 	document  map[string]any
 	base      struct{ Login string }
 	account   struct {
@@ -31,44 +22,11 @@ type (
 		Next    *account
 	}
 	profile struct{ Nick string }
-	loop    *loop
 )
 
-func (s stringer) String() string              { return s.text }
-func (p *pointer) String() string              { return p.text }
-func (textError) MarshalText() ([]byte, error) { return nil, errors.New("cannot be told") }
-func (onOff) String() string                   { return "on" }
-func (document) String() string                { return "a document" }
+func (document) String() string { return "a document" }
 
 func ptr[T any](v T) *T { return &v }
-
-func TestAsUser(t *testing.T) {
-	var self loop
-	self = &self
-	for _, c := range []struct {
-		v    any
-		user string
-	}{
-		{"alice", "alice"}, {"", ""}, {" ", " "}, {ptr("alice"), "alice"}, {ptr(ptr("alice")), "alice"},
-		{name("alice"), "alice"}, {[]byte("alice"), "alice"}, {[]byte{}, ""}, {hashed("alice"), "alice"},
-		{42, "42"}, {int8(-1), "-1"}, {int64(-1 << 63), "-9223372036854775808"}, {uint64(1<<64 - 1), "18446744073709551615"},
-		{0, "0"}, {id(7), "7"}, {uintptr(1), "1"}, {ptr(42), "42"}, {json.Number("42"), "42"},
-		{stringer{"alice"}, "alice"}, {&stringer{"alice"}, "alice"}, {&pointer{"alice"}, "alice"}, {stringer{}, ""},
-		{netip.MustParseAddr("::1"), "::1"}, {time.Minute, "1m0s"},
-		{nil, ""}, {true, ""}, {onOff(true), ""}, {1.5, ""}, {1i, ""}, {pointer{"alice"}, ""},
-		{(*stringer)(nil), ""}, {(*pointer)(nil), ""}, {(*string)(nil), ""}, {ptr((*string)(nil)), ""}, {self, ""},
-		{map[string]any{"x": 1}, ""}, {document{"x": 1}, ""}, {[]string{"alice"}, ""}, {[2]byte{1, 2}, ""},
-		{struct{}{}, ""}, {func() {}, ""}, {make(chan int), ""}, {[]any(nil), ""}, {any(error(nil)), ""},
-	} {
-		user, err := asUser(c.v)
-		if err != nil || user != c.user {
-			t.Errorf("asUser(%T) = %q, %v, want %q", c.v, user, err, c.user)
-		}
-	}
-	if user, err := asUser(textError{}); err == nil || user != "" || !strings.Contains(err.Error(), "cannot be told") {
-		t.Errorf("asUser of a failing TextMarshaler = %q, %v", user, err)
-	}
-}
 
 func TestUserAt(t *testing.T) {
 	a := account{
@@ -78,7 +36,7 @@ func TestUserAt(t *testing.T) {
 	for _, c := range []struct {
 		values any
 		path   string
-		user   string
+		user   string // or "error: " and what it says
 	}{
 		{map[any]any{"user": "alice"}, "user", "alice"},
 		{map[any]any{nameKey("user"): "alice"}, "user", ""},
@@ -89,41 +47,75 @@ func TestUserAt(t *testing.T) {
 		{map[any]any{"a": map[string]int{"b": 5}}, "a.b", "5"},
 		{map[any]any{"a": ptr(map[string]string{"b": "x"})}, "a.b", "x"},
 		{map[any]any{"a": document{"b": "x"}}, "a.b", "x"},
-		{map[any]any{"a": map[int]string{1: "x"}}, "a.1", ""},
+		{map[any]any{"a": map[int]string{1: "x"}}, "a.1", "error: \"a\" holds a map[int]string, in which there is no \"1\""},
+		{map[any]any{"a": map[error]string{errors.New("b"): "x"}}, "a.b", "error: in which there is no"},
 		{map[any]any{"a": map[error]string{}}, "a.b", ""},
-		{map[any]any{"a": []string{"x"}}, "a.0", ""},
-		{map[any]any{"a": "text"}, "a.b", ""},
+		{map[any]any{"a": map[string]int{"c": 5}}, "a.b", ""},
+		{map[any]any{"a": []string{"x"}}, "a.0", "error: in which there is no"},
+		{map[any]any{"a": []string{}}, "a.0", ""},
+		{map[any]any{"a": "text"}, "a.b", "error: holds a string, in which there is no \"b\": let SessionUser name another place, or use the User option"},
+		{map[any]any{"a": map[string]any{"b": `{"c": "x"}`}}, "a.b.c", "error: \"a.b\" holds a string, in which there is no \"c\""},
+		{map[any]any{"a": ""}, "a.b", ""},
 		{map[any]any{"a": nil}, "a.b", ""},
 		{map[any]any{"a": (*account)(nil)}, "a.Name", ""},
 		{map[any]any{"a": map[string]any(nil)}, "a.b", ""},
 		// A key that contains the dot goes first, at each step.
 		{map[any]any{"a.b": "exact", "a": map[string]any{"b": "nested"}}, "a.b", "exact"},
 		{map[any]any{"https://x.org/c": map[string]any{"d.e": "claim"}}, "https://x.org/c.d.e", "claim"},
-		{map[any]any{"a.b": 1.5, "a": map[string]any{"b": "nested"}}, "a.b", ""},
+		{map[any]any{"a.b": 1.5, "a": map[string]any{"b": "nested"}}, "a.b", "error: \"a.b\" holds a float64, which cannot be read as a user"},
 		// Structs.
 		{map[any]any{"a": a}, "a.Name", "name"},
 		{map[any]any{"a": &a}, "a.Name", "name"},
-		{map[any]any{"a": a}, "a.name", ""},
+		{map[any]any{"a": a}, "a.name", "error: \"a\" holds a nethttpaudit.account, in which there is no \"name\""},
+		{map[any]any{"a": &a}, "a.name", "error: holds a *nethttpaudit.account, in"},
 		{map[any]any{"a": a}, "a.Login", "login"},
 		{map[any]any{"a": a}, "a.Nick", ""},
 		{map[any]any{"a": account{profile: &profile{Nick: "nick"}}}, "a.Nick", "nick"},
 		{map[any]any{"a": a}, "a.mail", "mail@example.com"},
 		{map[any]any{"a": a}, "a.Mail", "not by json"},
-		{map[any]any{"a": a}, "a.-", ""},
-		{map[any]any{"a": a}, "a.private", ""},
+		{map[any]any{"a": a}, "a.-", "error: no \"-\""},
+		{map[any]any{"a": a}, "a.private", "error: no \"private\""},
 		{map[any]any{"a": a}, "a.Next.Name", "next"},
 		{map[any]any{"a": a}, "a.Next.Next.Name", ""},
-		{map[any]any{"a": a}, "a", ""},
+		{map[any]any{"a": a}, "a", `error: "a" holds a nethttpaudit.account, which cannot be read as a user: let SessionUser name a place in it, such as "a.id", or use the User option`},
+		{map[any]any{"a": map[string]any{"x": 1}}, "a", `error: "a" holds a map[string]interface {}, which cannot be read as a user: let SessionUser name a place in it, such as "a.id"`},
+		{map[any]any{"a": true}, "a", `error: "a" holds a bool, which cannot be read as a user: keep text or an integer there, let SessionUser name another place, or use the User option`},
 		// Paths that lead nowhere.
 		{map[any]any{"": "empty"}, "", "empty"},
 		{map[any]any{"a": "x"}, ".", ""},
-		{map[any]any{"a": "x"}, "a.", ""},
+		{map[any]any{"a": "x"}, "a.", "error: in which there is no \"\""},
 		{map[any]any{"a": "x"}, ".a", ""},
 		{map[any]any(nil), "a", ""},
 	} {
-		user, err := userAt(c.values, c.path)
-		if err != nil || user != c.user {
+		user, err := userAt(c.values, c.path, 0)
+		if text, ok := strings.CutPrefix(c.user, "error: "); ok {
+			if user != "" || err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("path %q: %q, %v, want an error that says %s", c.path, user, err, text)
+			}
+		} else if err != nil || user != c.user {
 			t.Errorf("path %q in %T: %q, %v, want %q", c.path, c.values.(map[any]any)["a"], user, err, c.user)
+		}
+	}
+}
+
+// What stands at the first path decides; what leads nowhere does so only when no
+// other path holds a user.
+func TestUserIn(t *testing.T) {
+	for _, c := range []struct {
+		values map[any]any
+		user   string
+		err    string
+	}{
+		{map[any]any{"userinfo": "text", "user": "alice"}, "alice", ""},
+		{map[any]any{"userinfo": "text", "username": "", "user": nil}, "", `"userinfo" holds a string, in which there is no "preferred_username"`},
+		{map[any]any{"userinfo": account{}, "username": 1.5, "user": "alice"}, "", `"username" holds a float64`},
+		{map[any]any{"username": false, "user": "alice"}, "", `"username" holds a bool`},
+		{map[any]any{"user": account{}, "username": "alice"}, "alice", ""},
+		{map[any]any{"userinfo": map[string]any{"name": "bob"}}, "", ""},
+	} {
+		user, err := userIn(c.values, defaultPaths)
+		if user != c.user || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%v: %q, %v, want %q and an error that says %q", c.values, user, err, c.user, c.err)
 		}
 	}
 }
@@ -135,9 +127,9 @@ func FuzzUserAt(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, path, outer, inner string) {
 		values := map[any]any{outer: map[string]any{inner: "nested", "struct": account{Name: "name"}}}
-		user, err := userAt(values, path)
-		if err != nil {
-			t.Fatal(err)
+		user, err := userAt(values, path, 0)
+		if user != "" && err != nil {
+			t.Fatalf("path %q found %q and %v", path, user, err)
 		}
 		if path == outer+"."+inner && user != "nested" {
 			t.Fatalf("path %q found %q", path, user)

@@ -1,0 +1,93 @@
+package audittest
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+// numberAsJSON: in a session that is kept as JSON an integer is a float64 when it
+// comes back.
+func numberAsJSON(t *testing.T, a Adapter) {
+	for user, kept := range map[any]string{1042: "1042", 1042.0: "1042", int64(1<<53 - 1): "9007199254740991"} {
+		text, err := json.Marshal(map[string]any{"user": user})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var values map[string]any
+		if err := json.Unmarshal(text, &values); err != nil {
+			t.Fatal(err)
+		}
+		rec, err := sessionAudit(t, a, map[any]any{"user": values["user"]})
+		wantNil(t, err)
+		wantUser(t, rec, "refund", kept)
+	}
+}
+
+type selfPointer *selfPointer
+
+type panicker struct{}
+
+func (panicker) String() string { panic("no text") }
+
+func nothingIsNobody(t *testing.T, a Adapter) {
+	for _, v := range []any{
+		nil, "", []byte(nil), []string{}, map[string]string(nil), map[string]any{},
+		(*string)(nil), (*panicker)(nil), (*int)(nil), sql.NullString{String: "left over"},
+	} {
+		what := fmt.Sprintf("%T", v)
+		rec, err := sessionAudit(t, a, map[any]any{"username": v, 7: v, "user": "alice"})
+		if err != nil || len(rec.Events()) != 1 || rec.Last("refund").User != "alice" {
+			t.Errorf("%s: %v, %+v, want the user of the next path", what, err, rec.Events())
+		}
+		rec, err = sessionAudit(t, a, map[any]any{"username": v, "user": v})
+		if err != nil || len(rec.Events()) != 0 {
+			t.Errorf("%s: %v, %+v, want nobody", what, err, rec.Events())
+		}
+	}
+}
+
+func unreadableValues(t *testing.T, a Adapter) {
+	cyclic := map[string]any{}
+	cyclic["preferred_username"] = cyclic
+	var self selfPointer
+	self = &self
+	for _, v := range []any{
+		true, false, 1.5, math.NaN(), float64(1 << 53), 1i, []int{1}, []string{"alice"}, struct{}{}, make(chan int), func() {}, self,
+		cyclic, map[int]string{1: "x"}, struct{ ID, password string }{"alice", "secret"}, []byte{0xff},
+	} {
+		rec, err := sessionAudit(t, a, map[any]any{"username": v, "user": "mallory"})
+		wantText(t, err, `"username"`, fmt.Sprintf("%T", v), sessionName, "SessionUser", "User option")
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("the error shows a value: %v", err)
+		}
+		wantNothing(t, rec)
+	}
+	// Where a path leads on, and cannot.
+	for _, v := range []any{"text", 7, []string{"alice"}, map[int]string{1: "x"}, struct{ Name string }{"alice"}} {
+		rec, err := sessionAudit(t, a, map[any]any{"userinfo": v})
+		wantText(t, err, `"userinfo"`, fmt.Sprintf("%T", v), "preferred_username", "SessionUser", "User option")
+		wantNothing(t, rec)
+		rec, err = sessionAudit(t, a, map[any]any{"userinfo": v, "user": "alice"})
+		wantNil(t, err)
+		wantUser(t, rec, "refund", "alice")
+	}
+}
+
+// hugeUser: what no encoding could have made is stored all the same, and made harmless.
+func hugeUser(t *testing.T, a Adapter) {
+	rec, err := sessionAudit(t, a, map[any]any{"user": "a\x00b\xff" + strings.Repeat("x", 10<<20)})
+	wantNil(t, err)
+	if user := rec.Last("refund").User; !strings.HasPrefix(user, "a\uFFFDb\uFFFD") || len(user) > 1024 {
+		t.Errorf("user of %d bytes, %.10q", len(user), user)
+	}
+}
+
+func panickingValue(t *testing.T, a Adapter) {
+	rec, err := sessionAudit(t, a, map[any]any{"username": panicker{}, "user": "alice"})
+	wantText(t, err, "panicked", "no text")
+	wantNothing(t, rec)
+}
