@@ -40,8 +40,11 @@ type userSource func(l lookup) (string, error)
 // "user.id"). So does a path that leads on through what has nothing below it, unless
 // another one holds a user.
 //
-// A cookie that is missing, tampered with, too long or expired is nobody. Any
-// other error of the store fails the audit.
+// A cookie that is missing, tampered with, too long or expired is nobody, and so is
+// a session that the store has forgotten. Any other error of the store fails the
+// audit, because a store that is down must not pass for nobody. Some hide their
+// errors, among them wader/gormstore, srinathgs/mysqlstore, savaki/dynastore and
+// those on MongoDB: with these, let [core.Config.RequireUser] make nobody an error.
 //
 // A nil store means the one that the framework's session middleware uses, and ""
 // that middleware's own session: gin-contrib/sessions with ginaudit,

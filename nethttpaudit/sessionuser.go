@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 
-	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
 )
 
@@ -85,16 +83,4 @@ func (f FoundSession) read(r *http.Request) (*sessions.Session, error) {
 
 func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// isNobody tells a visitor without a valid session from a store that failed. A
-// cookie that was tampered with, is too long, expired or signed by a key that is
-// gone is the visitor's doing; a cookie codec without a key is not.
-func isNobody(err error, session *sessions.Session) bool {
-	var cookie securecookie.Error
-	if errors.As(err, &cookie) {
-		return !cookie.IsUsage() || cookie.IsDecode()
-	}
-	_, files := session.Store().(*sessions.FilesystemStore)
-	return files && errors.Is(err, fs.ErrNotExist)
 }

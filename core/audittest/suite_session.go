@@ -25,6 +25,11 @@ var sessionCases = []adapterCase{
 	{name: "tampered, oversized and expired cookies are nobody", run: badCookies},
 	{name: "sign-in over a bad cookie", run: signInOverBadCookie},
 	{name: "session file that is gone is nobody", run: sessionFileGone},
+	{name: "folder of the session files is gone", run: sessionFolderGone},
+	{name: "session file that is damaged", run: sessionFileDamaged},
+	{name: "session that the store has forgotten is nobody", run: forgottenSession},
+	{name: "session store that cannot be reached", run: unreachableStore},
+	{name: "cookie of our own that cannot be decoded", run: undecodableCookie},
 	{name: "session store is down", run: storeDown},
 	{name: "session store panics", run: storePanics},
 	{name: "cookie store without a key", run: storeWithoutKey},
@@ -146,16 +151,6 @@ func signInOverBadCookie(t *testing.T, a Adapter) {
 	if n := len(rec.Events()); n != 1 {
 		t.Errorf("%d events, want 1", n)
 	}
-}
-
-func sessionFileGone(t *testing.T, a Adapter) {
-	rec := New(t)
-	key := []byte("0123456789abcdef0123456789abcdef")
-	before, after := sessions.NewFilesystemStore(t.TempDir(), key), sessions.NewFilesystemStore(t.TempDir(), key)
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: after, Name: sessionName}}})
-	s.signIn(before, "alice")
-	wantNil(t, s.audited("/x", "refund"))
-	wantNothing(t, rec)
 }
 
 func storeDown(t *testing.T, a Adapter) {
