@@ -12,9 +12,9 @@ import (
 type ConsoleOption func(*console)
 
 // JSONLines prints each event as one line of JSON with everything that is known
-// about it, in the form of [AppendEventJSON]: [ParseEventJSON] gives the event back.
+// about it, in the form of [Event.AppendJSON]: [Event.UnmarshalJSON] gives the event back.
 func JSONLines() ConsoleOption {
-	return func(c *console) { c.appendEvent = AppendEventJSON }
+	return func(c *console) { c.appendEvent = func(b []byte, e Event) []byte { return e.AppendJSON(b) } }
 }
 
 // NewConsole returns a [Store] that prints events to w, one line each:

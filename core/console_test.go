@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 func ExampleNewConsole() {
@@ -126,12 +127,13 @@ func TestConsoleJSONLines(t *testing.T) {
 		t.Fatalf("%d events are %d lines", len(events), len(lines)-1)
 	}
 	for i, e := range events {
-		got, err := core.ParseEventJSON([]byte(lines[i]))
+		var got core.Event
+		err := got.UnmarshalJSON([]byte(lines[i]))
 		if err != nil {
 			t.Fatalf("line %d: %v", i, err)
 		}
 		sameRequest := (got.Request == nil) == (e.Request == nil) && (e.Request == nil || *got.Request == *e.Request)
-		if got.ID != e.ID || !got.Time.Equal(e.Time) || !sameRequest || !core.Equal(map[string]any(got.Fields), map[string]any(e.Fields)) {
+		if got.ID != e.ID || !got.Time.Equal(e.Time) || !sameRequest || !auditjson.Equal(map[string]any(got.Fields), map[string]any(e.Fields)) {
 			t.Errorf("line %d gives %+v, was %+v", i, got, e)
 		}
 	}

@@ -3,6 +3,8 @@ package core
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 // Durability is what an audit's return means; see [Config.Durability].
@@ -28,7 +30,7 @@ func (r *Recorder) durability(tag string) (d Durability) {
 	defer func() {
 		if p := recover(); p != nil {
 			d = Durable
-			r.logger().Warn("auditing: Config.Durability panicked", "tag", cutText(tag, maxTagBytes), "panic", p)
+			r.logger().Warn("auditing: Config.Durability panicked", "tag", values.Cut(tag, maxTagBytes), "panic", p)
 		}
 	}()
 	return r.cfg.Durability(tag)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 const (
@@ -61,12 +63,12 @@ func (e *Event) normalize(maxBytes int) (size int) {
 		maxBytes = DefaultMaxEventBytes
 	}
 	e.stamp()
-	e.Tag = cutText(e.Tag, maxTagBytes)
-	e.User = cutText(e.User, maxUserBytes)
+	e.Tag = values.Cut(e.Tag, maxTagBytes)
+	e.User = values.Cut(e.User, maxUserBytes)
 	e.Request = normalRequest(e.Request)
-	size = eventBytes + len(e.Tag) + len(e.User) + requestSize(e.Request)
+	size = values.EventBytes + len(e.Tag) + len(e.User) + requestSize(e.Request)
 
-	fields, fieldBytes := normalFields(e.Fields, maxBytes-size)
+	fields, fieldBytes := values.Fields(e.Fields, maxBytes-size)
 	e.Fields = fields
 	return size + fieldBytes
 }
@@ -84,30 +86,7 @@ func (e *Event) stamp() {
 		}
 		e.ID = newID(now)
 	}
-	e.Time = eventTime(e.Time)
-}
-
-var (
-	yearOne         = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
-	yearTenThousand = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
-// eventTime never returns the zero time: that would be filled in when the event is
-// normalised again.
-func eventTime(t time.Time) time.Time {
-	t = t.UTC().Truncate(time.Microsecond)
-	switch {
-	case !t.After(yearOne):
-		return yearOne.Add(time.Microsecond)
-	case !t.Before(yearTenThousand):
-		return yearTenThousand.Add(-time.Microsecond)
-	}
-	return t
-}
-
-// storable reports whether t is within the years that stores can keep.
-func storable(t time.Time) bool {
-	return !t.Before(yearOne) && t.Before(yearTenThousand)
+	e.Time = values.Time(e.Time)
 }
 
 // normalRequest returns r itself unless something must change: it is shared
@@ -119,17 +98,17 @@ func normalRequest(r *Request) *Request {
 	}
 	out := *r
 	for _, fact := range [...]*string{&out.Path, &out.Host, &out.IP, &out.Method, &out.Peer, &out.Forwarded, &out.UserAgent, &out.ID} {
-		*fact = cutText(*fact, maxFactBytes)
+		*fact = values.Cut(*fact, maxFactBytes)
 	}
 	return &out
 }
 
-func isNormalFact(s string) bool { return len(s) <= maxFactBytes && isClean(s) }
+func isNormalFact(s string) bool { return len(s) <= maxFactBytes && values.IsClean(s) }
 
 func requestSize(r *Request) int {
 	if r == nil {
 		return 0
 	}
-	return 8*textBytes + len(r.Path) + len(r.Host) + len(r.IP) + len(r.Method) +
+	return 8*values.TextBytes + len(r.Path) + len(r.Host) + len(r.IP) + len(r.Method) +
 		len(r.Peer) + len(r.Forwarded) + len(r.UserAgent) + len(r.ID)
 }

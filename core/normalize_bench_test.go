@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 func sampleRequest() *Request {
@@ -76,7 +78,7 @@ func BenchmarkEventJSON(b *testing.B) {
 		var buf []byte
 		b.ReportAllocs()
 		for b.Loop() {
-			buf = AppendEventJSON(buf[:0], e)
+			buf = e.AppendJSON(buf[:0])
 		}
 	})
 	b.Run("AppendJSON of the fields", func(b *testing.B) {
@@ -84,14 +86,14 @@ func BenchmarkEventJSON(b *testing.B) {
 		fields := map[string]any(e.Fields)
 		b.ReportAllocs()
 		for b.Loop() {
-			buf = AppendJSON(buf[:0], fields)
+			buf = values.Append(buf[:0], fields)
 		}
 	})
 	b.Run("ParseEventJSON", func(b *testing.B) {
-		data := AppendEventJSON(nil, e)
+		data := e.AppendJSON(nil)
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := ParseEventJSON(data); err != nil {
+			if _, err := parseEvent(data); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -206,6 +206,8 @@ func TestCutMarks(t *testing.T) {
 	}
 }
 
+const cutField = "audit_cut"
+
 func TestCutFields(t *testing.T) {
 	in := tooLarge()["many tiny"]
 	e := Event{Fields: in}.Normalize(64 << 10)

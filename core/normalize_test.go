@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 // checkSame fails unless normalising e again changes nothing.
@@ -107,8 +109,8 @@ func TestCutText(t *testing.T) {
 		{"\xff\xff" + strings.Repeat("a", 40), 41, "\uFFFD\uFFFD" + strings.Repeat("a", 13) + "…(cut from 42 bytes)"},
 		{strings.Repeat("a", 41), 5, "…(c"}, {strings.Repeat("a", 41), 2, ""},
 	} {
-		if got := cutText(c.in, c.limit); got != c.want {
-			t.Errorf("cutText(%q, %d) = %q, want %q", c.in, c.limit, got, c.want)
+		if got := values.Cut(c.in, c.limit); got != c.want {
+			t.Errorf("values.Cut(%q, %d) = %q, want %q", c.in, c.limit, got, c.want)
 		}
 	}
 }
@@ -147,7 +149,7 @@ func TestNormalizeConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for range 50 {
 				e := Event{Request: r, Fields: shared}.Normalize(0)
-				if !Equal(map[string]any(e.Fields), map[string]any{
+				if !values.Equal(map[string]any(e.Fields), map[string]any{
 					"p": map[string]any{"X": "big", "Y": "big"}, "m": map[string]any{"1": "pointer a"}, "s": "[hidden]",
 				}) {
 					t.Errorf("got %v", e.Fields)
@@ -179,18 +181,18 @@ func FuzzNormalizeString(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		limit = max(0, limit%5000)
-		cut := cutText(s, limit)
+		cut := values.Cut(s, limit)
 		if !utf8.ValidString(cut) || strings.Contains(cut, "\x00") || len(cut) > limit {
-			t.Fatalf("cutText(%q, %d) = %q", s, limit, cut)
+			t.Fatalf("values.Cut(%q, %d) = %q", s, limit, cut)
 		}
-		if again := cutText(cut, limit); again != cut {
+		if again := values.Cut(cut, limit); again != cut {
 			t.Fatalf("%q is cut again to %q", cut, again)
 		}
 		if utf8.ValidString(s) && !strings.Contains(s, "\x00") {
-			if !isClean(s) || len(s) <= limit && cut != s {
+			if !values.IsClean(s) || len(s) <= limit && cut != s {
 				t.Fatalf("%q was changed to %q", s, cut)
 			}
-		} else if isClean(s) {
+		} else if values.IsClean(s) {
 			t.Fatalf("%q passes for clean", s)
 		}
 		e := Event{Tag: s, User: s, Request: &Request{Path: s}, Fields: Fields{s: s, "l": []any{s}, "m": map[string]any{s: s}}}.Normalize(limit)

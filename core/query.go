@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 const (
@@ -46,13 +48,13 @@ type Page struct {
 	Next string
 }
 
-// Compare gives the order of events in a page: negative when a comes before b,
-// which is when a is newer, and of two at the same time the one with the greater ID.
-func Compare(a, b Event) int {
-	if c := b.Time.Compare(a.Time); c != 0 {
+// Compare gives the order of events in a page: negative when e comes before other,
+// which is when e is newer, and of two at the same time the one with the greater ID.
+func (e Event) Compare(other Event) int {
+	if c := other.Time.Compare(e.Time); c != 0 {
 		return c
 	}
-	return slices.Compare(b.ID[:], a.ID[:])
+	return slices.Compare(other.ID[:], e.ID[:])
 }
 
 // Normalize returns q as a store should execute it: Tag, User, and the names and
@@ -99,7 +101,7 @@ func addNormalized(fields Fields, name string, value any) {
 // normalizeForQuery gives e an ID and a time, so that none is made for it, and
 // does not cut: how large the stored events may be is not known here.
 func normalizeForQuery(e Event) Event {
-	e.ID, e.Time = uuid.Max, firstTime
+	e.ID, e.Time = uuid.Max, values.FirstTime
 	return e.Normalize(math.MaxInt)
 }
 
@@ -126,7 +128,7 @@ func (q Query) Page(events []Event) (Page, error) {
 			found = append(found, e)
 		}
 	}
-	slices.SortFunc(found, Compare)
+	slices.SortFunc(found, Event.Compare)
 	if len(found) <= f.q.Limit {
 		return Page{Events: found}, nil
 	}
@@ -154,13 +156,13 @@ func (f filter) match(e Event) bool {
 		q.User != "" && e.User != q.User,
 		!q.From.IsZero() && e.Time.Before(q.From),
 		!q.To.IsZero() && !e.Time.Before(q.To),
-		f.paged && Compare(f.after, e) >= 0:
+		f.paged && f.after.Compare(e) >= 0:
 		return false
 	}
 	for name, want := range q.Fields {
 		got, ok := e.Fields[name]
 		present := ok && got != nil
-		if present != (want != nil) || present && !Equal(got, want) {
+		if present != (want != nil) || present && !values.Equal(got, want) {
 			return false
 		}
 	}

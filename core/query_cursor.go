@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 // ErrCursor means that a [Query.After] is not the Next of a page.
@@ -53,19 +55,16 @@ func parseCursor(s string) (Cursor, bool) {
 	}
 	c.Time = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
 	copy(c.ID[:], b[8:])
-	return c, !c.Time.Before(firstTime) && c.Time.Before(yearTenThousand)
+	return c, !c.Time.Before(values.FirstTime) && c.Time.Before(values.EndOfTime)
 }
-
-// firstTime is the first that an event can have: the zero time means none.
-var firstTime = yearOne.Add(time.Microsecond)
 
 // lowerBound is the first time of an event at or after t; zero when that is every event.
 func lowerBound(t time.Time) time.Time {
 	switch {
-	case t.Before(firstTime):
+	case t.Before(values.FirstTime):
 		return time.Time{}
-	case t.After(yearTenThousand):
-		return yearTenThousand
+	case t.After(values.EndOfTime):
+		return values.EndOfTime
 	}
 	return ceilMicrosecond(t)
 }
@@ -73,10 +72,10 @@ func lowerBound(t time.Time) time.Time {
 // upperBound is the first time that no event before t has; zero when there is none.
 func upperBound(t time.Time) time.Time {
 	switch {
-	case t.IsZero(), !t.Before(yearTenThousand):
+	case t.IsZero(), !t.Before(values.EndOfTime):
 		return time.Time{}
-	case t.Before(firstTime):
-		return firstTime
+	case t.Before(values.FirstTime):
+		return values.FirstTime
 	}
 	return ceilMicrosecond(t)
 }

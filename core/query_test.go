@@ -152,7 +152,7 @@ func TestQueryPageWalks(t *testing.T) {
 					want = append(want, e)
 				}
 			}
-			slices.SortFunc(want, core.Compare)
+			slices.SortFunc(want, core.Event.Compare)
 			var got []core.Event
 			for pages := 0; ; pages++ {
 				page, err := q.Page(events)
@@ -185,12 +185,12 @@ func TestCompare(t *testing.T) {
 	inOrder := []core.Event{{Time: microseconds(1), ID: low}, {Time: noon, ID: high}, {Time: noon, ID: low}, {Time: microseconds(-1), ID: high}}
 	for i, a := range inOrder {
 		for j, b := range inOrder {
-			if got := core.Compare(a, b); got < 0 != (i < j) || got > 0 != (i > j) {
+			if got := a.Compare(b); got < 0 != (i < j) || got > 0 != (i > j) {
 				t.Errorf("Compare of number %d and number %d of a page = %d", i, j, got)
 			}
 		}
 	}
-	if inZone := (core.Event{Time: noon.In(time.FixedZone("", 60)), ID: high}); core.Compare(inZone, inOrder[1]) != 0 {
+	if inZone := (core.Event{Time: noon.In(time.FixedZone("", 60)), ID: high}); inZone.Compare(inOrder[1]) != 0 {
 		t.Error("the zone of a time changes the order")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 // DefaultTimeout is how long an audit may take when [Config.Timeout] is not set.
@@ -126,7 +128,7 @@ func (r *Recorder) Audit(ctx context.Context, tag string, fields Fields, opts ..
 
 func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Fields, opts []Option) error {
 	if r == nil || r.store == nil {
-		return &AuditError{Tag: cutText(tag, maxTagBytes), Err: ErrNoRecorder}
+		return &AuditError{Tag: values.Cut(tag, maxTagBytes), Err: ErrNoRecorder}
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -151,7 +153,7 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	}
 	if err != nil {
 		r.fail()
-		return &AuditError{Tag: cutText(tag, maxTagBytes), Err: err}
+		return &AuditError{Tag: values.Cut(tag, maxTagBytes), Err: err}
 	}
 	if o.at.IsZero() {
 		o.at = now
@@ -228,7 +230,7 @@ func (r *Recorder) cancelAudit(tag string, now time.Time) error {
 	n := r.warned.due(now)
 	r.mu.Unlock()
 	if n > 0 {
-		r.logger().Warn("auditing: cancelled: nobody could be identified", "tag", cutText(tag, maxTagBytes), "cancelled", n)
+		r.logger().Warn("auditing: cancelled: nobody could be identified", "tag", values.Cut(tag, maxTagBytes), "cancelled", n)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 // Which Go value becomes what.
@@ -81,7 +82,7 @@ func ExampleEvent_Normalize_secret() {
 		"key":     map[CardNo]bool{no: true},
 		"card":    &Card{Holder: "Alice", Number: no, PIN: "0000"},
 	}}.Normalize(0)
-	fmt.Printf("%s\n", core.AppendJSON(nil, map[string]any(e.Fields)))
+	fmt.Printf("%s\n", auditjson.Append(nil, map[string]any(e.Fields)))
 	// Output:
 	// {"card":{"holder":"Alice","number":"…1111"},"key":{"…1111":true},"list":["…1111"],"number":"…1111","pointer":"…1111"}
 }
@@ -100,50 +101,15 @@ func ExampleEvent_Normalize_large() {
 	// true …(cut from 10485760 bytes)
 }
 
-func ExampleAppendJSON() {
-	data := core.AppendJSON(nil, map[string]any{
-		"int":   int64(1),
-		"float": 1.0,
-		"nan":   math.NaN(),
-		"time":  time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC),
-		"bytes": []byte("raw"),
-		"$own":  "<b>",
-	})
-	fmt.Printf("%s\n", data)
-
-	back, err := core.ParseJSON(data)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	m := back.(map[string]any)
-	fmt.Printf("%T %T %v %v %s %s\n", m["int"], m["float"], m["nan"], m["time"], m["bytes"], m["$own"])
-	// Output:
-	// {"$$own":"<b>","bytes":{"$bytes":"cmF3"},"float":1.0,"int":1,"nan":{"$float":"NaN"},"time":{"$time":"2020-01-02T03:04:05.000000Z"}}
-	// int64 float64 NaN 2020-01-02 03:04:05 +0000 UTC raw <b>
-}
-
-func ExampleAppendEventJSON() {
-	fmt.Printf("%s\n", core.AppendEventJSON(nil, core.Event{
+func ExampleEvent_AppendJSON() {
+	fmt.Printf("%s\n", core.Event{
 		ID:      uuid.MustParse("0198c0de-0000-7000-8000-000000000001"),
 		Tag:     "refund",
 		User:    "alice",
 		Time:    time.Date(2020, 1, 2, 3, 4, 5, 6000, time.UTC),
 		Request: &core.Request{Path: "/refund", Host: "shop.example.com", IP: "192.0.2.1", Method: "POST"},
 		Fields:  core.Fields{"order": int64(42), "amount": 9.5},
-	}))
+	}.AppendJSON(nil))
 	// Output:
 	// {"id":"0198c0de-0000-7000-8000-000000000001","tag":"refund","username":"alice","datetime":"2020-01-02T03:04:05.000006Z","path":"/refund","host":"shop.example.com","ip":"192.0.2.1","request":{"method":"POST"},"fields":{"amount":9.5,"order":42}}
-}
-
-func ExampleEqual() {
-	fmt.Println(core.Equal(int64(1), 1.0))
-	fmt.Println(core.Equal(int64(1<<53+1), float64(1<<53)))
-	fmt.Println(core.Equal(math.NaN(), math.NaN()))
-	fmt.Println(core.Equal(map[string]any{"a": nil}, map[string]any{}))
-	// Output:
-	// true
-	// false
-	// true
-	// true
 }

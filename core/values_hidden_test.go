@@ -93,7 +93,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, limit := range []int{0, 1000, 600, 1} { // also where it is cut
 				e := Event{Fields: Fields{"v": v, "w": strings.Repeat("x", 500)}}.Normalize(limit)
-				text := fmt.Sprintf("%#v %s", e.Fields, AppendEventJSON(nil, e))
+				text := fmt.Sprintf("%#v %s", e.Fields, e.AppendJSON(nil))
 				if strings.Contains(text, leak) || strings.Contains(text, "hunte") || strings.Contains(text, "aHVudGVyMg") || strings.Contains(text, "104,") || strings.Contains(text, "0x68") {
 					t.Errorf("limit %d: it leaks: %s", limit, text)
 				}

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
 type (
@@ -131,11 +133,11 @@ func TestStructsAsInEncodingJSON(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, err := ParseJSON(data)
+			want, err := values.Parse(data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := normal(t, v); !Equal(got, want) {
+			if got := normal(t, v); !values.Equal(got, want) {
 				t.Errorf("%T:\n got %v\nwant %v", v, got, want)
 			}
 		}

@@ -19,7 +19,12 @@ import (
 	"unsafe"
 
 	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
+
+// maxDepth is how deep [Event.Normalize] says that values may nest.
+const maxDepth = 32
 
 type (
 	namedString  string
@@ -84,7 +89,7 @@ func checkNormal(t *testing.T, v any, depth int) {
 			t.Errorf("uint64 %d is in the range of int64", x)
 		}
 	case string:
-		if !isCleanUTF8(x) {
+		if !values.IsClean(x) {
 			t.Errorf("%q is not clean", x)
 		}
 	case time.Time:
@@ -184,7 +189,7 @@ func TestValues(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := normal(t, c.in)
-			if !reflect.DeepEqual(got, c.want) && !(Equal(got, c.want) && got != got) {
+			if !reflect.DeepEqual(got, c.want) && !(values.Equal(got, c.want) && got != got) {
 				t.Errorf("got %T %#v, want %T %#v", got, got, c.want, c.want)
 			}
 		})
@@ -360,11 +365,11 @@ func TestEqual(t *testing.T) {
 		{map[string]any{"a": int64(1)}, map[string]any{"b": int64(1)}, false}, {map[string]any{}, map[string]any{"b": int64(1)}, false},
 		{42, int64(42), true}, {Fields{"a": 1}, map[string]any{"a": int64(1)}, true}, {json.Number("1"), 1.0, true}, {(*int)(nil), nil, true},
 	} {
-		if got := Equal(c.a, c.b); got != c.want {
-			t.Errorf("Equal(%T %v, %T %v) = %v", c.a, c.a, c.b, c.b, got)
+		if got := values.Equal(c.a, c.b); got != c.want {
+			t.Errorf("values.Equal(%T %v, %T %v) = %v", c.a, c.a, c.b, c.b, got)
 		}
-		if got := Equal(c.b, c.a); got != c.want {
-			t.Errorf("Equal(%T %v, %T %v) = %v", c.b, c.b, c.a, c.a, got)
+		if got := values.Equal(c.b, c.a); got != c.want {
+			t.Errorf("values.Equal(%T %v, %T %v) = %v", c.b, c.b, c.a, c.a, got)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 // appendDocument appends the document of e as one line. labels says that it gets the
@@ -31,7 +32,7 @@ func appendDocument(dst []byte, e core.Event, labels bool) []byte {
 	}
 	if len(e.Fields) > 0 {
 		dst = append(dst, `,"fields":`...)
-		dst = core.AppendJSON(dst, map[string]any(e.Fields))
+		dst = auditjson.Append(dst, map[string]any(e.Fields))
 	}
 	return append(dst, "}}\n"...)
 }
@@ -39,17 +40,17 @@ func appendDocument(dst []byte, e core.Event, labels bool) []byte {
 // appendWhoAndWhat begins a document with what every form of it holds.
 func appendWhoAndWhat(dst []byte, e core.Event) []byte {
 	dst = append(dst, `{"@timestamp":`...)
-	dst = core.AppendJSONTime(dst, e.Time)
+	dst = auditjson.AppendTime(dst, e.Time)
 	dst = append(dst, `,"tag":`...)
 	tagStart := len(dst)
-	dst = core.AppendJSONString(dst, e.Tag)
+	dst = auditjson.AppendString(dst, e.Tag)
 	tagEnd := len(dst)
 	dst = append(dst, `,"event":{"action":`...)
 	dst = append(dst, dst[tagStart:tagEnd]...)
 	dst = append(dst, `,"id":"`...)
 	dst = appendID(dst, e.ID)
 	dst = append(dst, `"},"user":{"name":`...)
-	dst = core.AppendJSONString(dst, e.User)
+	dst = auditjson.AppendString(dst, e.User)
 	dst = append(dst, '}')
 	return dst
 }
@@ -58,12 +59,12 @@ func appendWhoAndWhat(dst []byte, e core.Event) []byte {
 // from none.
 func appendRequest(dst []byte, r *core.Request) []byte {
 	dst = append(dst, `,"url":{"path":`...)
-	dst = core.AppendJSONString(dst, r.Path)
+	dst = auditjson.AppendString(dst, r.Path)
 	dst = appendFact(dst, `,"domain":`, r.Host)
 	dst = append(dst, '}')
 	if r.IP != "" {
 		dst = append(dst, `,"source":{"ip":`...)
-		dst = append(core.AppendJSONString(dst, r.IP), '}')
+		dst = append(auditjson.AppendString(dst, r.IP), '}')
 	}
 	if r.Method != "" || r.ID != "" {
 		dst = append(dst, `,"http":{"request":{`...)
@@ -79,7 +80,7 @@ func appendRequest(dst []byte, r *core.Request) []byte {
 	}
 	if r.UserAgent != "" {
 		dst = append(dst, `,"user_agent":{"original":`...)
-		dst = append(core.AppendJSONString(dst, r.UserAgent), '}')
+		dst = append(auditjson.AppendString(dst, r.UserAgent), '}')
 	}
 	return dst
 }
@@ -88,7 +89,7 @@ func appendFact(dst []byte, key, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return core.AppendJSONString(append(dst, key...), value)
+	return auditjson.AppendString(append(dst, key...), value)
 }
 
 // appendDeadLetter appends the document under which e is kept when the server takes no
@@ -98,13 +99,13 @@ func appendDeadLetter(dst []byte, e core.Event, index, reason string) []byte {
 	dst = append(dst, `,"audit":{"micros":`...)
 	dst = appendInt(dst, e.Time.UnixMicro())
 	dst = append(dst, `,"unsearchable":true,"refused":{"time":`...)
-	dst = core.AppendJSONTime(dst, time.Now())
+	dst = auditjson.AppendTime(dst, time.Now())
 	dst = append(dst, `,"index":`...)
-	dst = core.AppendJSONString(dst, index)
+	dst = auditjson.AppendString(dst, index)
 	dst = append(dst, `,"reason":`...)
-	dst = core.AppendJSONString(dst, reason)
+	dst = auditjson.AppendString(dst, reason)
 	dst = append(dst, `},"original":`...)
-	dst = core.AppendJSONString(dst, string(core.AppendEventJSON(nil, e)))
+	dst = auditjson.AppendString(dst, string(e.AppendJSON(nil)))
 	return append(dst, "}}\n"...)
 }
 

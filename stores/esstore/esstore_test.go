@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores"
 	"github.com/auditing-go/auditing/stores/esstore"
 	"github.com/auditing-go/auditing/stores/esstore/estest"
@@ -98,9 +99,9 @@ func wantAll(t *testing.T, s *esstore.Store, events []core.Event) {
 	if len(got) != len(events) {
 		t.Fatalf("%d events are there, want %d", len(got), len(events))
 	}
-	want := slices.SortedFunc(slices.Values(events), core.Compare)
+	want := slices.SortedFunc(slices.Values(events), core.Event.Compare)
 	for i := range got {
-		if got[i].ID != want[i].ID || !core.Equal(map[string]any(got[i].Fields), map[string]any(want[i].Fields)) {
+		if got[i].ID != want[i].ID || !auditjson.Equal(map[string]any(got[i].Fields), map[string]any(want[i].Fields)) {
 			t.Fatalf("event %d is %s %v, want %s %v", i, got[i].ID, got[i].Fields, want[i].ID, want[i].Fields)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 func TestDSN(t *testing.T) {
@@ -236,7 +237,7 @@ func FuzzDocument(f *testing.F) {
 				t.Fatal(err)
 			}
 			if got.ID != e.ID || got.Tag != e.Tag || got.User != e.User || !got.Time.Equal(e.Time) || *got.Request != *e.Request ||
-				!core.Equal(map[string]any(got.Fields), map[string]any(e.Fields)) {
+				!auditjson.Equal(map[string]any(got.Fields), map[string]any(e.Fields)) {
 				t.Fatalf("%+v comes back as %+v", e, got)
 			}
 		}

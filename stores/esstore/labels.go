@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 // What of an event can be searched. The servers refuse longer terms and deeper
@@ -50,7 +51,7 @@ func (l *labels) object(m map[string]any, depth int) {
 			l.dst = append(l.dst, ',')
 		}
 		first = false
-		l.dst = core.AppendJSONString(l.dst, name)
+		l.dst = auditjson.AppendString(l.dst, name)
 		l.dst = append(l.dst, ':')
 		l.value(v, depth)
 	}
@@ -95,7 +96,7 @@ func labelled(name string) bool {
 }
 
 // appendLabel appends the label of a value that holds no other values, as JSON. Values
-// that are equal to [core.Equal] have one label; different ones may share it.
+// that are equal to [auditjson.Equal] have one label; different ones may share it.
 func appendLabel(dst []byte, v any) []byte {
 	switch x := v.(type) {
 	case bool:
@@ -107,9 +108,9 @@ func appendLabel(dst []byte, v any) []byte {
 	case float64:
 		return appendFloatLabel(dst, x)
 	case string:
-		return core.AppendJSONString(dst, cutLabel(x))
+		return auditjson.AppendString(dst, cutLabel(x))
 	case time.Time:
-		return core.AppendJSONTime(dst, x)
+		return auditjson.AppendTime(dst, x)
 	case []byte:
 		dst = append(dst, '"')
 		return append(base64.StdEncoding.AppendEncode(dst, x[:min(len(x), maxLabelBytes/4*3)]), '"')

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 // readSize is how many events one search asks for.
@@ -92,7 +93,7 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 			return core.Page{}, err
 		}
 		for _, e := range page.Events {
-			if n := len(found); n == 0 || core.Compare(found[n-1], e) != 0 {
+			if n := len(found); n == 0 || core.Event.Compare(found[n-1], e) != 0 {
 				found = append(found, e)
 			}
 		}
@@ -276,7 +277,11 @@ func parseDocument(source []byte) (core.Event, error) {
 		return core.Event{}, errForeign
 	}
 	if d.Audit.Original != "" {
-		return core.ParseEventJSON([]byte(d.Audit.Original))
+		var e core.Event
+		if err := e.UnmarshalJSON([]byte(d.Audit.Original)); err != nil || e.ID == uuid.Nil {
+			return core.Event{}, errForeign
+		}
+		return e, nil
 	}
 	id, err := uuid.Parse(d.Event.ID)
 	if err != nil || d.Audit.Micros == nil {
@@ -290,7 +295,7 @@ func parseDocument(source []byte) (core.Event, error) {
 		}
 	}
 	if len(d.Audit.Fields) > 0 {
-		v, err := core.ParseJSON(d.Audit.Fields)
+		v, err := auditjson.Parse(d.Audit.Fields)
 		if err != nil {
 			return core.Event{}, err
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/esstore"
 	"github.com/auditing-go/auditing/stores/esstore/estest"
 )
@@ -81,7 +82,7 @@ func TestRefusedEvents(t *testing.T) {
 			}
 		}
 		for _, e := range readAll(t, s, core.Query{Fields: core.Fields{"order": 2}}) {
-			if *e.Request != *events[2].Request || !core.Equal(e.Fields["big"], uint64(math.MaxUint64)) {
+			if *e.Request != *events[2].Request || !auditjson.Equal(e.Fields["big"], uint64(math.MaxUint64)) {
 				t.Errorf("the dead letter comes back as %+v", e)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 // place lays events out for one table: each field into its column, or into
@@ -56,10 +57,10 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 			extra[name] = v
 		}
 		if extra != nil {
-			row.Extra = sv.arena.json(func(b []byte) []byte { return core.AppendJSON(b, extra) })
+			row.Extra = sv.arena.json(func(b []byte) []byte { return auditjson.Append(b, extra) })
 		}
 		if e.Request != nil {
-			row.Request = sv.arena.json(func(b []byte) []byte { return core.AppendRequestJSON(b, e.Request) })
+			row.Request = sv.arena.json(func(b []byte) []byte { return e.Request.AppendDetails(b) })
 		}
 		b.Rows[n] = row
 	}

@@ -52,7 +52,7 @@ func (s *Store) read(ctx context.Context, q core.Query) (core.Page, error) {
 			return core.Page{}, fmt.Errorf("reading %s: %w", t.Name, err)
 		}
 		found = append(found, events...)
-		slices.SortFunc(found, core.Compare)
+		slices.SortFunc(found, core.Event.Compare)
 		found = found[:min(len(found), want)]
 	}
 	return q.Page(found)
@@ -336,13 +336,11 @@ func (s *Store) event(t *Table, columns []Column, raw []any) (core.Event, error)
 			}
 		case "audit_request":
 			if details, ok := v.(string); ok {
-				parsed, err := core.ParseRequestJSON([]byte(details))
-				if err != nil {
+				if err := request.ParseDetails([]byte(details)); err != nil {
 					return core.Event{}, fmt.Errorf("column %q: %w", c.Name, err)
 				}
-				if parsed != nil {
-					parsed.Path, parsed.Host, parsed.IP = request.Path, request.Host, request.IP
-					request, e.Request = *parsed, &request
+				if details != "null" {
+					e.Request = &request
 				}
 			}
 		case "audit_extra":

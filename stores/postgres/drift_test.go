@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
@@ -29,7 +30,7 @@ func stored(t testing.TB, s *gormstore.Store, tag string) []any {
 func wantStored(t testing.TB, s *gormstore.Store, tag string, want ...any) {
 	t.Helper()
 	got := stored(t, s, tag)
-	if !core.Equal(append([]any{}, got...), want) {
+	if !auditjson.Equal(append([]any{}, got...), want) {
 		t.Errorf("stored under %q: %v, want %v", tag, got, want)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -68,7 +68,7 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 	case string:
 		switch k {
 		case gormstore.JSON:
-			return core.ParseJSON([]byte(v))
+			return auditjson.Parse([]byte(v))
 		case gormstore.UUID:
 			return uuid.Parse(v)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -138,7 +138,7 @@ func appendValue(b []byte, v any) []byte {
 	case []byte:
 		return append(b, v...)
 	}
-	return core.AppendJSON(b, v)
+	return auditjson.Append(b, v)
 }
 
 func appendTime(b []byte, t time.Time) []byte {

@@ -109,7 +109,7 @@ func damageChild(dir string) error {
 	}
 	d := damage{dir: filepath.Join(dir, "damaged"), want: map[uuid.UUID]string{}}
 	for _, e := range events {
-		d.want[e.ID] = string(core.AppendEventJSON(nil, e))
+		d.want[e.ID] = string(e.AppendJSON(nil))
 	}
 	m, err := parseMeta(image[:pageSize])
 	if n, err2 := parseMeta(image[pageSize:]); err == nil && err2 == nil && n.txid > m.txid {
@@ -252,7 +252,7 @@ func (d *damage) compare(s *Store, least int) error {
 		return fmt.Errorf("reading: %w", err)
 	}
 	for _, e := range page.Events {
-		if got := string(core.AppendEventJSON(nil, e)); got != d.want[e.ID] {
+		if got := string(e.AppendJSON(nil)); got != d.want[e.ID] {
 			return fmt.Errorf("wrong data: %.200s, want %.200s", got, d.want[e.ID])
 		}
 	}
@@ -286,7 +286,7 @@ func (d *damage) salvage(oneBit bool, fail func(string, ...any)) {
 	for _, e := range page.Events {
 		if want, ok := d.want[e.ID]; ok {
 			ours++
-			if got := string(core.AppendEventJSON(nil, e)); got != want {
+			if got := string(e.AppendJSON(nil)); got != want {
 				fail("salvaged wrong data: %.200s", got)
 			}
 		}

@@ -79,7 +79,7 @@ func (m *memory) keep(events ...core.Event) {
 			m.twice++
 			continue
 		}
-		m.events[e.ID] = core.AppendEventJSON(nil, e)
+		m.events[e.ID] = e.AppendJSON(nil)
 		m.order = append(m.order, e.ID)
 	}
 }
@@ -95,8 +95,8 @@ func (m *memory) Read(_ context.Context, q core.Query) (core.Page, error) {
 	defer m.mu.Unlock()
 	var all []core.Event
 	for _, text := range m.events {
-		e, err := core.ParseEventJSON(text)
-		if err != nil {
+		var e core.Event
+		if err := e.UnmarshalJSON(text); err != nil {
 			return core.Page{}, err
 		}
 		all = append(all, e)
@@ -115,7 +115,7 @@ func (m *memory) has(events ...core.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, e := range events {
-		if want := string(core.AppendEventJSON(nil, e)); string(m.events[e.ID]) != want {
+		if want := string(e.AppendJSON(nil)); string(m.events[e.ID]) != want {
 			return fmt.Errorf("event %d of %d is %.200q in the next store, want %.200q", i, len(events), m.events[e.ID], want)
 		}
 	}
@@ -185,7 +185,7 @@ func eventsOf(n int) []core.Event {
 // recordOf makes the record of an event as Save does.
 func recordOf(e core.Event) record {
 	r := newRecord(e, time.Now())
-	r.payload = core.AppendEventJSON(nil, e)
+	r.payload = e.AppendJSON(nil)
 	return r
 }
 

@@ -134,7 +134,7 @@ func merge(limit int, a, b core.Page) core.Page {
 			events = append(events, e)
 		}
 	}
-	slices.SortFunc(events, core.Compare)
+	slices.SortFunc(events, core.Event.Compare)
 	more := a.Next != "" || b.Next != "" || len(events) > limit
 	events = events[:min(limit, len(events))]
 	page := core.Page{Events: events}

@@ -28,7 +28,7 @@ const (
 //	when the spool took it, µs since 1970      8
 //	of one that is set aside: when, µs         8
 //	                          why              a uvarint with its length, then the text
-//	the event as core.AppendEventJSON writes it
+//	the event as core.Event.AppendJSON writes it
 //
 // with all integers big-endian.
 type record struct {
@@ -132,8 +132,8 @@ func parseRecord(key, value []byte) (record, error) {
 }
 
 // event parses the payload.
-func (r *record) event() (core.Event, error) {
-	e, err := core.ParseEventJSON(r.payload)
+func (r *record) event() (e core.Event, err error) {
+	err = e.UnmarshalJSON(r.payload)
 	if err == nil && e.ID != r.id {
 		err = errors.New("auditing: the spooled event has another id than its record")
 	}

@@ -9,14 +9,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/auditing-go/auditing/core"
 )
 
 func sampleRecords() []record {
 	e := eventsOf(1)[0]
 	w := newRecord(e, time.UnixMicro(1_700_000_000_000_001))
-	w.seq, w.payload = 1<<40+7, core.AppendEventJSON(nil, e)
+	w.seq, w.payload = 1<<40+7, e.AppendJSON(nil)
 	r := w
 	r.kind, r.setAt, r.reason = kindSetAside, 1_700_000_000_000_002, "refused"
 	long := r

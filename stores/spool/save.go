@@ -32,7 +32,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	slab := make([]byte, 0, 256*len(events))
 	for i, e := range events {
 		start := len(slab)
-		slab = core.AppendEventJSON(slab, e)
+		slab = e.AppendJSON(slab)
 		records[i] = newRecord(e, now)
 		records[i].payload = slab[start:len(slab):len(slab)]
 	}

@@ -130,7 +130,7 @@ func TestSalvageJournal(t *testing.T) {
 	}
 	for _, e := range have {
 		if !slices.ContainsFunc(events, func(w core.Event) bool {
-			return bytes.Equal(core.AppendEventJSON(nil, w), core.AppendEventJSON(nil, e))
+			return bytes.Equal(w.AppendJSON(nil), e.AppendJSON(nil))
 		}) {
 			t.Errorf("salvaged %v, which was never saved", e)
 		}

@@ -99,7 +99,7 @@ func FuzzStore(f *testing.F) {
 			if i < 0 {
 				t.Fatalf("%+v is not found", want)
 			}
-			if got := page.Events[i]; string(core.AppendEventJSON(nil, got)) != string(core.AppendEventJSON(nil, want)) {
+			if got := page.Events[i]; string(got.AppendJSON(nil)) != string(want.AppendJSON(nil)) {
 				t.Fatalf("%+v is read as\n%+v", want, got)
 			}
 		}

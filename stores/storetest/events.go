@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 // start is the time of an event number 0.
@@ -35,7 +36,7 @@ func eventsOf(n int, tag string) []core.Event {
 
 // newestFirst is the order of a page.
 func newestFirst(events []core.Event) []core.Event {
-	return slices.SortedFunc(slices.Values(events), core.Compare)
+	return slices.SortedFunc(slices.Values(events), core.Event.Compare)
 }
 
 func cloneAll(events []core.Event) []core.Event {
@@ -101,7 +102,7 @@ func difference(want, got core.Event) string {
 		switch w := want.Fields[name]; {
 		case !ok:
 			return fmt.Sprintf("field %.100q is absent, was saved as %s", name, describeValue(w))
-		case !core.Equal(g, w):
+		case !auditjson.Equal(g, w):
 			return fmt.Sprintf("field %.100q is %s, was saved as %s", name, describeValue(g), describeValue(w))
 		case !sameKinds(g, w):
 			return fmt.Sprintf("field %.100q is %s, was saved as %s, which is another kind", name, describeValue(g), describeValue(w))

@@ -26,7 +26,7 @@ func (m *memory) Save(ctx context.Context, events []core.Event) error {
 		m.events = map[uuid.UUID][]byte{}
 	}
 	for _, e := range events {
-		m.events[e.ID] = core.AppendEventJSON(nil, e)
+		m.events[e.ID] = e.AppendJSON(nil)
 	}
 	return nil
 }
@@ -36,8 +36,8 @@ func (m *memory) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	defer m.mu.Unlock()
 	var all []core.Event
 	for _, text := range m.events {
-		e, err := core.ParseEventJSON(text)
-		if err != nil {
+		var e core.Event
+		if err := e.UnmarshalJSON(text); err != nil {
 			return core.Page{}, err
 		}
 		all = append(all, e)

@@ -41,8 +41,8 @@ type hooks struct {
 func newPlace() *place { return &place{ids: map[uuid.UUID]bool{}} }
 
 func copied(e core.Event) core.Event {
-	c, err := core.ParseEventJSON(core.AppendEventJSON(nil, e))
-	if err != nil {
+	var c core.Event
+	if err := c.UnmarshalJSON(e.AppendJSON(nil)); err != nil {
 		panic(err)
 	}
 	return c

@@ -208,7 +208,7 @@ func (p *place) read(q core.Query) []core.Event {
 	var all []core.Event
 	for {
 		page := p.page(q)
-		if len(all) > 0 && len(page.Events) > 0 && core.Compare(all[len(all)-1], page.Events[0]) >= 0 {
+		if len(all) > 0 && len(page.Events) > 0 && core.Event.Compare(all[len(all)-1], page.Events[0]) >= 0 {
 			p.broken(ruleNext, "a page starts with %s, which does not come behind %s, the end of the page before",
 				describe(page.Events[0]), describe(all[len(all)-1]))
 			p.FailNow()
@@ -238,7 +238,7 @@ func (p *place) page(q core.Query) core.Page {
 	}
 	for i := 1; i < len(page.Events); i++ {
 		a, b := page.Events[i-1], page.Events[i]
-		switch c := core.Compare(a, b); {
+		switch c := core.Event.Compare(a, b); {
 		case c == 0:
 			p.broken(ruleOnce, "Read of %s: %s comes twice", describeQuery(q), describe(a))
 		case c > 0:
@@ -280,7 +280,7 @@ func (p *place) same(what, rule string, got, want []core.Event) {
 		case j == len(want):
 			c = -1
 		default:
-			c = core.Compare(got[i], want[j])
+			c = core.Event.Compare(got[i], want[j])
 		}
 		switch {
 		case c > 0:

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 var (
@@ -88,5 +89,5 @@ func text(v any) string {
 	if s, ok := v.(string); ok {
 		return s
 	}
-	return string(core.AppendJSON(nil, v))
+	return string(auditjson.Append(nil, v))
 }

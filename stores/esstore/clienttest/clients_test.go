@@ -15,6 +15,7 @@ import (
 	opensearch4 "github.com/opensearch-project/opensearch-go/v4"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/esstore"
 	"github.com/auditing-go/auditing/stores/esstore/estest"
 )
@@ -106,7 +107,7 @@ func TestClients(t *testing.T) {
 				seen := map[int64]bool{}
 				for _, e := range page.Events {
 					n, _ := e.Fields["n"].(int64)
-					if !core.Equal(map[string]any(e.Fields), map[string]any(core.Event{Fields: fields(int(n))}.Normalize(0).Fields)) {
+					if !auditjson.Equal(map[string]any(e.Fields), map[string]any(core.Event{Fields: fields(int(n))}.Normalize(0).Fields)) {
 						t.Errorf("an event came back with %v", e.Fields)
 					}
 					seen[n] = true

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -178,7 +178,7 @@ func (b *backend) Arg(v any, _ gormstore.Kind) any {
 		}
 		return int64(0)
 	case []any, map[string]any:
-		return string(core.AppendJSON(nil, v))
+		return string(auditjson.Append(nil, v))
 	}
 	return v
 }
@@ -197,7 +197,7 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 			return append([]byte{}, bytes...), nil
 		}
 	case isText && k == gormstore.JSON:
-		return core.ParseJSON([]byte(text))
+		return auditjson.Parse([]byte(text))
 	case isText && k == gormstore.Time:
 		t, err := time.Parse(timeLayout, text)
 		return t.UTC(), err

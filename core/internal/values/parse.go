@@ -1,4 +1,4 @@
-package core
+package values
 
 import (
 	"encoding/base64"
@@ -11,30 +11,26 @@ import (
 	"unicode/utf8"
 )
 
-// ParseJSON returns the normalised value that data holds: what [AppendJSON] wrote,
-// or any other JSON nested at most 1000 deep. An integer that fits neither int64
-// nor uint64 is a float64, a number beyond float64 its text. An object that looks
-// like a mark but is none, because its value is of no use, is kept as it is. Null
-// in an object is absent; of equal keys the last counts. Errors say where, never what.
-func ParseJSON(data []byte) (any, error) {
-	p := parser{data: string(data), marks: true}
-	return p.document()
-}
+// Parse is auditjson.Parse.
+func Parse(data []byte) (any, error) { return NewParser(data).document() }
 
-// parser reads one JSON document. Its strings are parts of data, which is one
+// NewParser returns a parser of what [Append] and [AppendObject] wrote.
+func NewParser(data []byte) *Parser { return &Parser{data: string(data), marks: true} }
+
+// Parser reads one JSON document. Its strings are parts of data, which is one
 // allocation instead of one each.
-type parser struct {
+type Parser struct {
 	data string
 	at   int
-	// marks says that the document may hold what AppendJSON marked. Other JSON is
+	// marks says that the document may hold what Append marked. Other JSON is
 	// taken literally, and its integers beyond uint64 are texts.
 	marks bool
 }
 
-func (p *parser) document() (any, error) {
-	v, err := p.value(0)
+func (p *Parser) document() (any, error) {
+	v, err := p.Value(0)
 	if err == nil {
-		err = p.end()
+		err = p.End()
 	}
 	if err != nil {
 		return nil, err
@@ -42,20 +38,21 @@ func (p *parser) document() (any, error) {
 	return v, nil
 }
 
-// end makes sure that nothing but white space follows.
-func (p *parser) end() error {
-	if p.peek(); p.at < len(p.data) {
-		return p.fail("something follows the value")
+// End makes sure that nothing but white space follows.
+func (p *Parser) End() error {
+	if p.Peek(); p.at < len(p.data) {
+		return p.Fail("something follows the value")
 	}
 	return nil
 }
 
-func (p *parser) fail(reason string) error {
+// Fail returns an error that names where p stands.
+func (p *Parser) Fail(reason string) error {
 	return fmt.Errorf("auditing: invalid JSON at byte %d: %s", p.at, reason)
 }
 
-// peek skips white space and returns the next byte, 0 at the end.
-func (p *parser) peek() byte {
+// Peek skips white space and returns the next byte, 0 at the end.
+func (p *Parser) Peek() byte {
 	for ; p.at < len(p.data); p.at++ {
 		switch c := p.data[p.at]; c {
 		case ' ', '\t', '\n', '\r':
@@ -67,59 +64,61 @@ func (p *parser) peek() byte {
 }
 
 // accept skips c if it is next.
-func (p *parser) accept(c byte) bool {
-	if p.peek() != c {
+func (p *Parser) accept(c byte) bool {
+	if p.Peek() != c {
 		return false
 	}
 	p.at++
 	return true
 }
 
-func (p *parser) value(depth int) (any, error) {
-	switch c := p.peek(); {
+// Value reads a value that stands depth deep.
+func (p *Parser) Value(depth int) (any, error) {
+	switch c := p.Peek(); {
 	case c == '"':
-		return p.string()
+		return p.String()
 	case c == '{':
-		return p.object(depth, p.marks)
+		return p.Object(depth, p.marks)
 	case c == '[':
 		return p.list(depth)
 	case c == 't':
-		return true, p.literal("true")
+		return true, p.Literal("true")
 	case c == 'f':
-		return false, p.literal("false")
+		return false, p.Literal("false")
 	case c == 'n':
-		return nil, p.literal("null")
+		return nil, p.Literal("null")
 	case c == '-' || '0' <= c && c <= '9':
 		width := scanNumber(p.data[p.at:])
 		if width == 0 {
-			return nil, p.fail("a number without digits")
+			return nil, p.Fail("a number without digits")
 		}
 		p.at += width
 		return parseNumber(p.data[p.at-width:p.at], p.marks), nil
 	case p.at == len(p.data):
-		return nil, p.fail("it ends too early")
+		return nil, p.Fail("it ends too early")
 	}
-	return nil, p.fail("no value begins like this")
+	return nil, p.Fail("no value begins like this")
 }
 
-func (p *parser) literal(word string) error {
+// Literal reads true, false or null.
+func (p *Parser) Literal(word string) error {
 	if !strings.HasPrefix(p.data[p.at:], word) {
-		return p.fail("expected " + word)
+		return p.Fail("expected " + word)
 	}
 	p.at += len(word)
 	return nil
 }
 
-func (p *parser) list(depth int) (any, error) {
+func (p *Parser) list(depth int) (any, error) {
 	list := []any{}
 	if depth >= maxJSONDepth {
-		return nil, p.fail("nested too deep")
+		return nil, p.Fail("nested too deep")
 	}
 	for p.at++; ; {
 		if len(list) == 0 && p.accept(']') {
 			return list, nil
 		}
-		v, err := p.value(depth + 1)
+		v, err := p.Value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
@@ -128,23 +127,23 @@ func (p *parser) list(depth int) (any, error) {
 			return list, nil
 		}
 		if !p.accept(',') {
-			return nil, p.fail("expected , or ]")
+			return nil, p.Fail("expected , or ]")
 		}
 	}
 }
 
-// object reads an object, which is a mark if marks allow it and it is one.
-func (p *parser) object(depth int, marks bool) (any, error) {
+// Object reads an object, which is a mark if marks allow it and it is one.
+func (p *Parser) Object(depth int, marks bool) (any, error) {
 	m := make(map[string]any)
 	raw := "" // the last key as it is written
 	count := 0
-	err := p.members(depth, func(key string) error {
+	err := p.Members(depth, func(key string) error {
 		raw = key
 		count++
 		if p.marks && len(key) > 1 && key[:2] == "$$" {
 			key = key[1:]
 		}
-		v, err := p.value(depth + 1)
+		v, err := p.Value(depth + 1)
 		if v != nil {
 			m[key] = v
 		} else {
@@ -165,27 +164,27 @@ func (p *parser) object(depth int, marks bool) (any, error) {
 	return m, nil
 }
 
-// members reads an object and calls member with each key, to read the value.
-func (p *parser) members(depth int, member func(key string) error) error {
+// Members reads an object and calls member with each key, to read the value.
+func (p *Parser) Members(depth int, member func(key string) error) error {
 	if depth >= maxJSONDepth {
-		return p.fail("nested too deep")
+		return p.Fail("nested too deep")
 	}
 	if !p.accept('{') {
-		return p.fail("expected an object")
+		return p.Fail("expected an object")
 	}
 	for first := true; ; first = false {
 		if first && p.accept('}') {
 			return nil
 		}
-		if p.peek() != '"' {
-			return p.fail("expected a key")
+		if p.Peek() != '"' {
+			return p.Fail("expected a key")
 		}
-		key, err := p.string()
+		key, err := p.String()
 		if err != nil {
 			return err
 		}
 		if !p.accept(':') {
-			return p.fail("expected :")
+			return p.Fail("expected :")
 		}
 		if err := member(key); err != nil {
 			return err
@@ -194,7 +193,7 @@ func (p *parser) members(depth int, member func(key string) error) error {
 			return nil
 		}
 		if !p.accept(',') {
-			return p.fail("expected , or }")
+			return p.Fail("expected , or }")
 		}
 	}
 }
@@ -205,7 +204,7 @@ func unmark(mark, text string) (v any, ok bool) {
 	case timeMark:
 		t, err := time.Parse(time.RFC3339Nano, text)
 		t = t.UTC().Truncate(time.Microsecond)
-		return t, err == nil && storable(t)
+		return t, err == nil && Storable(t)
 	case bytesMark:
 		b, err := base64.StdEncoding.DecodeString(text)
 		return b, err == nil
@@ -222,8 +221,8 @@ func unmark(mark, text string) (v any, ok bool) {
 	return nil, false
 }
 
-// string reads a string, with U+FFFD for NUL and for what is not UTF-8.
-func (p *parser) string() (string, error) {
+// String reads a string, with U+FFFD for NUL and for what is not UTF-8.
+func (p *Parser) String() (string, error) {
 	p.at++
 	start, ascii := p.at, true
 	for i := start; i < len(p.data); i++ {
@@ -235,32 +234,32 @@ func (p *parser) string() (string, error) {
 			if ascii {
 				return p.data[start:i], nil
 			}
-			return cleanText(p.data[start:i]), nil
+			return Clean(p.data[start:i]), nil
 		case c == '\\':
 			return p.escaped(start)
 		case c < ' ':
 			p.at = i
-			return "", p.fail("a control character in a string")
+			return "", p.Fail("a control character in a string")
 		default:
 			ascii = false
 		}
 	}
 	p.at = len(p.data)
-	return "", p.fail("a string does not end")
+	return "", p.Fail("a string does not end")
 }
 
 // escaped reads a string in which there is a backslash.
-func (p *parser) escaped(start int) (string, error) {
+func (p *Parser) escaped(start int) (string, error) {
 	var text []byte
 	for i := start; i < len(p.data); i++ {
 		c := p.data[i]
 		switch {
 		case c == '"':
 			p.at = i + 1
-			return cleanText(string(text)), nil
+			return Clean(string(text)), nil
 		case c < ' ':
 			p.at = i
-			return "", p.fail("a control character in a string")
+			return "", p.Fail("a control character in a string")
 		case c != '\\':
 			text = append(text, c)
 			continue
@@ -268,13 +267,13 @@ func (p *parser) escaped(start int) (string, error) {
 		r, width := unescape(p.data[i+1:])
 		if width == 0 {
 			p.at = i
-			return "", p.fail("no such escape")
+			return "", p.Fail("no such escape")
 		}
 		text = utf8.AppendRune(text, r)
 		i += width
 	}
 	p.at = len(p.data)
-	return "", p.fail("a string does not end")
+	return "", p.Fail("a string does not end")
 }
 
 // unescape returns the rune of the escape whose backslash precedes s and how long

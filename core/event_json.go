@@ -5,34 +5,36 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core/internal/values"
 )
 
-// AppendEventJSON appends e to dst as one JSON object: id, tag, username,
-// datetime, then path, host, ip and request unless the event was made outside a
-// request, then fields. request is what [AppendRequestJSON] writes; the fields are
-// written as by [AppendJSON]. e should be normalised.
-func AppendEventJSON(dst []byte, e Event) []byte {
+// AppendJSON appends e to dst as one JSON object: id, tag, username, datetime, then
+// path, host, ip and request unless the event was made outside a request, then
+// fields. request is what [Request.AppendDetails] writes; package auditjson says how
+// the fields are written. e should be normalised.
+func (e Event) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"id":"`...)
 	id, _ := e.ID.MarshalText() // it cannot fail
 	dst = append(dst, id...)
 	dst = append(dst, `","tag":`...)
-	dst = AppendJSONString(dst, e.Tag)
+	dst = values.AppendString(dst, e.Tag)
 	dst = append(dst, `,"username":`...)
-	dst = AppendJSONString(dst, e.User)
+	dst = values.AppendString(dst, e.User)
 	dst = append(dst, `,"datetime":`...)
-	dst = AppendJSONTime(dst, e.Time)
+	dst = values.AppendTime(dst, e.Time)
 	if r := e.Request; r != nil {
 		dst = append(dst, `,"path":`...)
-		dst = AppendJSONString(dst, r.Path)
+		dst = values.AppendString(dst, r.Path)
 		dst = append(dst, `,"host":`...)
-		dst = AppendJSONString(dst, r.Host)
+		dst = values.AppendString(dst, r.Host)
 		dst = append(dst, `,"ip":`...)
-		dst = AppendJSONString(dst, r.IP)
+		dst = values.AppendString(dst, r.IP)
 		dst = append(dst, `,"request":`...)
-		dst = AppendRequestJSON(dst, r)
+		dst = r.AppendDetails(dst)
 	}
 	dst = append(dst, `,"fields":`...)
-	dst = appendObject(dst, e.Fields, 1)
+	dst = values.AppendObject(dst, e.Fields, 1)
 	return append(dst, '}')
 }
 
@@ -52,13 +54,10 @@ func (r *Request) details() [5]detail {
 	}
 }
 
-// AppendRequestJSON appends to dst an object of method, peer, forwarded, user_agent
-// and id, without those that are empty. Path, Host and IP are not in it: stores
-// keep them on their own. A nil r is null.
-func AppendRequestJSON(dst []byte, r *Request) []byte {
-	if r == nil {
-		return append(dst, "null"...)
-	}
+// AppendDetails appends to dst an object of method, peer, forwarded, user_agent and
+// id, without those that are empty. Path, Host and IP are not in it: stores keep
+// them on their own.
+func (r *Request) AppendDetails(dst []byte) []byte {
 	dst = append(dst, '{')
 	first := true
 	for _, d := range r.details() {
@@ -72,68 +71,61 @@ func AppendRequestJSON(dst []byte, r *Request) []byte {
 		dst = append(dst, '"')
 		dst = append(dst, d.key...)
 		dst = append(dst, `":`...)
-		dst = AppendJSONString(dst, *d.value)
+		dst = values.AppendString(dst, *d.value)
 	}
 	return append(dst, '}')
 }
 
-// ParseRequestJSON returns the request that [AppendRequestJSON] wrote, without
-// Path, Host and IP. It is nil for null.
-func ParseRequestJSON(data []byte) (*Request, error) {
-	p := parser{data: string(data), marks: true}
-	r, err := p.request(0)
+// ParseDetails sets what [Request.AppendDetails] wrote and leaves Path, Host and IP
+// alone. Null changes nothing.
+func (r *Request) ParseDetails(data []byte) error {
+	p := eventParser{values.NewParser(data)}
+	parsed, err := p.request(0)
 	if err == nil {
-		err = p.end()
+		err = p.End()
 	}
-	if err != nil {
-		return nil, err
+	if err == nil && parsed != nil {
+		parsed.Path, parsed.Host, parsed.IP = r.Path, r.Host, r.IP
+		*r = *parsed
 	}
-	return r, nil
+	return err
 }
 
-func (p *parser) request(depth int) (*Request, error) {
-	if p.peek() == 'n' {
-		return nil, p.literal("null")
+// eventParser reads events and requests.
+type eventParser struct{ *values.Parser }
+
+func (p eventParser) request(depth int) (*Request, error) {
+	if p.Peek() == 'n' {
+		return nil, p.Literal("null")
 	}
 	r := &Request{}
 	details := r.details()
-	err := p.members(depth, func(key string) error {
+	err := p.Members(depth, func(key string) error {
 		for _, d := range details {
 			if d.key == key {
 				return p.text(d.key, d.value)
 			}
 		}
-		_, err := p.value(depth + 1)
+		_, err := p.Value(depth + 1)
 		return err
 	})
 	return r, err
 }
 
 // text reads the string under key.
-func (p *parser) text(key string, into *string) (err error) {
-	if p.peek() != '"' {
-		return p.fail(key + " is not a string")
+func (p eventParser) text(key string, into *string) (err error) {
+	if p.Peek() != '"' {
+		return p.Fail(key + " is not a string")
 	}
-	*into, err = p.string()
+	*into, err = p.String()
 	return err
 }
 
-// ParseEventJSON returns the event that [AppendEventJSON] wrote. It ignores keys
-// that it does not know. id, tag and datetime must be there.
-func ParseEventJSON(data []byte) (Event, error) {
-	p := parser{data: string(data), marks: true}
-	var e Event
-	if err := p.event(&e); err != nil {
-		return Event{}, err
-	}
-	return e, nil
-}
-
-func (p *parser) event(e *Event) error {
+func (p eventParser) event(e *Event) error {
 	var id, datetime string
 	var r Request
 	var hasID, hasTag, hasTime, hasRequest bool
-	err := p.members(0, func(key string) (err error) {
+	err := p.Members(0, func(key string) (err error) {
 		switch key {
 		case "id":
 			hasID = true
@@ -160,12 +152,12 @@ func (p *parser) event(e *Event) error {
 		case "fields":
 			err = p.fields(&e.Fields)
 		default:
-			_, err = p.value(1)
+			_, err = p.Value(1)
 		}
 		return err
 	})
 	if err == nil {
-		err = p.end()
+		err = p.End()
 	}
 	if err != nil {
 		return err
@@ -189,38 +181,40 @@ func (p *parser) event(e *Event) error {
 	if err != nil {
 		return errors.New("auditing: the event's datetime is not RFC 3339 such as 2020-01-02T03:04:05.000006Z")
 	}
-	if e.Time = t.UTC().Truncate(time.Microsecond); !storable(e.Time) {
-		e.Time = eventTime(e.Time)
+	if e.Time = t.UTC().Truncate(time.Microsecond); !values.Storable(e.Time) {
+		e.Time = values.Time(e.Time)
 	}
 	return nil
 }
 
 // fields reads an event's fields. They are an object also where they look like a mark.
-func (p *parser) fields(into *Fields) error {
-	switch p.peek() {
+func (p eventParser) fields(into *Fields) error {
+	switch p.Peek() {
 	case 'n':
-		return p.literal("null")
+		return p.Literal("null")
 	case '{':
-		v, err := p.object(1, false)
+		v, err := p.Object(1, false)
 		if err == nil {
 			*into = v.(map[string]any)
 		}
 		return err
 	}
-	return p.fail("fields is not an object")
+	return p.Fail("fields is not an object")
 }
 
-// MarshalJSON returns what [AppendEventJSON] appends.
-func (e Event) MarshalJSON() ([]byte, error) { return AppendEventJSON(nil, e), nil }
+// MarshalJSON returns what [Event.AppendJSON] appends.
+func (e Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
 
-// UnmarshalJSON is [ParseEventJSON]. Null changes nothing.
+// UnmarshalJSON reads what [Event.AppendJSON] wrote. It ignores keys that it does
+// not know; id, tag and datetime must be there. Null changes nothing.
 func (e *Event) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
 	}
-	parsed, err := ParseEventJSON(data)
-	if err == nil {
-		*e = parsed
+	var parsed Event
+	if err := (eventParser{values.NewParser(data)}).event(&parsed); err != nil {
+		return err
 	}
-	return err
+	*e = parsed
+	return nil
 }

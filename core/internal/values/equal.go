@@ -1,4 +1,4 @@
-package core
+package values
 
 import (
 	"bytes"
@@ -6,10 +6,7 @@ import (
 	"time"
 )
 
-// Equal reports whether a and b are the same value. Numbers compare by value,
-// exactly, whether they are int64, uint64 or float64; NaN equals NaN; times compare
-// as instants; an entry of a map that is nil equals one that is absent. Values
-// that are not normalised are normalised first; they must not contain themselves.
+// Equal is auditjson.Equal.
 func Equal(a, b any) bool {
 	a, b = normalKind(a), normalKind(b)
 	switch x := a.(type) {
@@ -45,13 +42,11 @@ func Equal(a, b any) bool {
 
 // normalKind normalises v unless it is of a normal kind already.
 func normalKind(v any) any {
-	switch x := v.(type) {
-	case Fields:
-		return map[string]any(x)
+	switch v.(type) {
 	case nil, bool, string, int64, uint64, float64, time.Time, []byte, []any, map[string]any:
 		return v
 	}
-	return normalValue(v)
+	return Normal(v)
 }
 
 func equalInt(x int64, b any) bool {

@@ -1,4 +1,4 @@
-package core
+package values
 
 import (
 	"encoding/base64"
@@ -13,22 +13,22 @@ const cutField = "audit_cut"
 const (
 	maxNameBytes = 1 << 10
 	// minCutBytes is the least that a cut value weighs: room for its mark and a few words.
-	minCutBytes = textBytes + minTextBytes
+	minCutBytes = TextBytes + minTextBytes
 	// cutFieldBytes is room for cutField, a suffix to its name included.
 	cutFieldBytes = entryBytes + len(cutField) + 16 + numberBytes
 )
 
-// normalFields returns the normalised fields in a map of their own, and what they
+// Fields returns the normalised fields in a map of their own, and what they
 // weigh. It aims at no more than limit.
-func normalFields(in Fields, limit int) (Fields, int) {
+func Fields(in map[string]any, limit int) (map[string]any, int) {
 	if len(in) > max(limit, 0)/(entryBytes+boolBytes) {
 		return cutFields(in, limit)
 	}
 	n := normalizer{limit: limit, steps: stepsFor(limit)}
-	out := make(Fields, len(in))
+	out := make(map[string]any, len(in))
 	var rest []entry
 	for name, v := range in {
-		if !isClean(name) {
+		if !IsClean(name) {
 			rest = append(rest, newEntry(name, v))
 			continue
 		}
@@ -79,15 +79,15 @@ type cutFieldValue struct {
 	more  bool
 }
 
-// cutFields is normalFields for fields that are too large.
-func cutFields(in Fields, limit int) (Fields, int) {
+// cutFields is Fields for fields that are too large.
+func cutFields(in map[string]any, limit int) (map[string]any, int) {
 	list, counted := sortedFields(in, limit)
 	c := cutter{budget: limit}
 	if counted > 0 {
 		c.budget -= cutFieldBytes
 	}
 	c.share = c.room()
-	out := make(Fields)
+	out := make(map[string]any)
 	var u names
 	for i, e := range list {
 		n := normalizer{limit: c.share, steps: stepsFor(c.share), ordered: true}
@@ -108,8 +108,8 @@ func cutFields(in Fields, limit int) (Fields, int) {
 	for i := range c.fields {
 		f := &c.fields[i]
 		if f.cut {
-			text := marked(f.text, cutMark(f.whole, f.more), c.share-textBytes)
-			f.value, f.size = text, textBytes+len(text)
+			text := marked(f.text, cutMark(f.whole, f.more), c.share-TextBytes)
+			f.value, f.size = text, TextBytes+len(text)
 		}
 		out[f.name] = f.value
 		size += entryBytes + len(f.name) + f.size
@@ -127,7 +127,7 @@ func cutFields(in Fields, limit int) (Fields, int) {
 
 // sortedFields returns the fields that are not nil in the order of their names, cut
 // if they alone would exceed budget, and what an earlier cut has counted.
-func sortedFields(in Fields, budget int) (list []entry, counted int64) {
+func sortedFields(in map[string]any, budget int) (list []entry, counted int64) {
 	list = make([]entry, 0, len(in))
 	weight, long := 0, false
 	for name, v := range in {
@@ -146,7 +146,7 @@ func sortedFields(in Fields, budget int) (list []entry, counted int64) {
 	if long && weight > budget {
 		for i := range list {
 			if len(list[i].name) > maxNameBytes {
-				list[i].name = cutText(list[i].name, maxNameBytes-16) // a suffix fits behind it
+				list[i].name = Cut(list[i].name, maxNameBytes-16) // a suffix fits behind it
 			}
 		}
 	}
@@ -207,7 +207,7 @@ func (f *cutFieldValue) begin(n *normalizer) {
 	case nil:
 		f.whole, f.more = n.size, true
 	default:
-		f.text, f.whole, f.more = string(AppendJSON(nil, v)), n.size, true
+		f.text, f.whole, f.more = string(Append(nil, v)), n.size, true
 	}
 	f.shorten(n.limit)
 }
@@ -222,15 +222,15 @@ func (f *cutFieldValue) shorten(size int) {
 		case []byte:
 			f.text, f.whole = base64.StdEncoding.EncodeToString(v[:min(len(v), size/4*3)]), len(v)
 		default:
-			f.text = string(AppendJSON(nil, v))
+			f.text = string(Append(nil, v))
 		}
 	}
 	f.value = nil
-	prefix, all := cleanPrefix(f.text, max(size-textBytes, 0))
+	prefix, all := cleanPrefix(f.text, max(size-TextBytes, 0))
 	if !all {
 		f.text = strings.Clone(prefix)
 	}
-	f.size = min(size, textBytes+len(f.text)+len(cutMark(f.whole, f.more)))
+	f.size = min(size, TextBytes+len(f.text)+len(cutMark(f.whole, f.more)))
 }
 
 // fit lowers the share so that the values together weigh no more than there is

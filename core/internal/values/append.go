@@ -1,4 +1,4 @@
-package core
+package values
 
 import (
 	"encoding/base64"
@@ -20,17 +20,8 @@ const (
 // maxJSONDepth is how deep JSON may nest; what core itself writes is far below.
 const maxJSONDepth = 1000
 
-// AppendJSON appends v to dst as JSON that [ParseJSON] turns back into an equal
-// value of the same kind, also after Postgres kept it as jsonb. v should be
-// normalised, see [Event.Normalize]; if it is not, its normalised value is
-// appended, cut to [DefaultMaxEventBytes]. It must not contain itself.
-//
-// Integers are int64 and uint64; a number with a fraction or an exponent is a
-// float64: 1.0, 1e+300. Other kinds are marked: {"$time":"2020-01-02T03:04:05.000006Z"},
-// {"$bytes":"base64"}, {"$float":"NaN"}, {"$float":"+Inf"}, {"$float":"-Inf"}. A key
-// of v that begins with "$" is written with one more, so that it is never a mark.
-// Keys are sorted; "<", ">" and "&" are not escaped; NUL never occurs.
-func AppendJSON(dst []byte, v any) []byte { return appendValue(dst, v, 0) }
+// Append is auditjson.Append.
+func Append(dst []byte, v any) []byte { return appendValue(dst, v, 0) }
 
 func appendValue(dst []byte, v any, depth int) []byte {
 	switch x := v.(type) {
@@ -45,11 +36,11 @@ func appendValue(dst []byte, v any, depth int) []byte {
 	case float64:
 		return appendFloat(dst, x)
 	case string:
-		return AppendJSONString(dst, x)
+		return AppendString(dst, x)
 	case time.Time:
-		if x = x.UTC(); storable(x) {
+		if x = x.UTC(); Storable(x) {
 			dst = append(dst, `{"`+timeMark+`":`...)
-			return append(AppendJSONTime(dst, x), '}')
+			return append(AppendTime(dst, x), '}')
 		}
 	case []byte:
 		if x == nil {
@@ -65,18 +56,16 @@ func appendValue(dst []byte, v any, depth int) []byte {
 			return appendList(dst, x, depth+1)
 		}
 		return append(dst, `"(nested too deep)"`...)
-	case Fields:
-		return appendValue(dst, map[string]any(x), depth)
 	case map[string]any:
 		if x == nil {
 			return append(dst, "null"...)
 		}
 		if depth < maxJSONDepth {
-			return appendObject(dst, x, depth+1)
+			return AppendObject(dst, x, depth+1)
 		}
 		return append(dst, `"(nested too deep)"`...)
 	}
-	return appendValue(dst, normalValue(v), depth)
+	return appendValue(dst, Normal(v), depth)
 }
 
 func appendList(dst []byte, list []any, depth int) []byte {
@@ -90,7 +79,8 @@ func appendList(dst []byte, list []any, depth int) []byte {
 	return append(dst, ']')
 }
 
-func appendObject(dst []byte, m map[string]any, depth int) []byte {
+// AppendObject appends m, which stands depth deep, as an object that is never a mark.
+func AppendObject(dst []byte, m map[string]any, depth int) []byte {
 	var few [16]string
 	keys := few[:0]
 	for key := range m {
@@ -117,7 +107,7 @@ func appendObject(dst []byte, m map[string]any, depth int) []byte {
 // appendKey doubles a leading "$", so that no caller's key is taken for a mark.
 func appendKey(dst []byte, key string) []byte {
 	start := len(dst)
-	dst = AppendJSONString(dst, key)
+	dst = AppendString(dst, key)
 	if len(key) > 0 && key[0] == '$' {
 		dst = slices.Insert(dst, start+1, '$')
 	}
@@ -145,11 +135,10 @@ func appendFloat(dst []byte, f float64) []byte {
 	return dst
 }
 
-// AppendJSONTime appends t to dst as a JSON string: RFC 3339 in UTC, with all six digits
-// of its microseconds. Years outside 1 to 9999 become the nearest of them.
-func AppendJSONTime(dst []byte, t time.Time) []byte {
-	if t = t.UTC(); !storable(t) {
-		t = eventTime(t)
+// AppendTime is auditjson.AppendTime.
+func AppendTime(dst []byte, t time.Time) []byte {
+	if t = t.UTC(); !Storable(t) {
+		t = Time(t)
 	}
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
@@ -173,9 +162,8 @@ func digits(dst []byte, n int) {
 	}
 }
 
-// AppendJSONString appends s to dst as a JSON string on one line, as [AppendJSON] does but
-// without making an interface of it: U+FFFD stands for NUL and for what is not UTF-8.
-func AppendJSONString(dst []byte, s string) []byte {
+// AppendString is auditjson.AppendString.
+func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	done := 0

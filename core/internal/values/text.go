@@ -1,4 +1,4 @@
-package core
+package values
 
 import (
 	"strconv"
@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// isClean reports whether s is valid UTF-8 without NUL. It is asked for every text
+// IsClean reports whether s is valid UTF-8 without NUL. It is asked for every text
 // of every event, so it looks at eight bytes of ASCII at once.
-func isClean(s string) bool {
+func IsClean(s string) bool {
 	if len(s) < 8 {
 		for i := range len(s) {
 			if s[i]-1 >= utf8.RuneSelf-1 { // NUL wraps around
@@ -38,19 +38,19 @@ func isCleanUTF8(s string) bool {
 	return strings.IndexByte(s, 0) < 0 && utf8.ValidString(s)
 }
 
-// cleanText returns s with U+FFFD for NUL and for each byte that is not UTF-8.
-func cleanText(s string) string {
-	if isClean(s) {
+// Clean returns s with U+FFFD for NUL and for each byte that is not UTF-8.
+func Clean(s string) string {
+	if IsClean(s) {
 		return s
 	}
 	clean, _ := cleanPrefix(s, utf8.UTFMax*len(s))
 	return clean
 }
 
-// cleanPrefix returns as much of cleanText(s) as fits into limit bytes, cut between
+// cleanPrefix returns as much of Clean(s) as fits into limit bytes, cut between
 // runes, and whether that is all of it.
 func cleanPrefix(s string, limit int) (prefix string, all bool) {
-	if len(s) <= limit && isClean(s) {
+	if len(s) <= limit && IsClean(s) {
 		return s, true
 	}
 	if len(s) > limit {
@@ -58,7 +58,7 @@ func cleanPrefix(s string, limit int) (prefix string, all bool) {
 		for k > 0 && limit-k < utf8.UTFMax && !utf8.RuneStart(s[k]) {
 			k--
 		}
-		if isClean(s[:k]) {
+		if IsClean(s[:k]) {
 			return s[:k], false
 		}
 	}
@@ -78,9 +78,9 @@ func cleanPrefix(s string, limit int) (prefix string, all bool) {
 	return b.String(), true
 }
 
-// cutText returns cleanText(s), cut and marked when it is longer than limit. The
+// Cut returns Clean(s), cut and marked when it is longer than limit. The
 // mark is within the limit.
-func cutText(s string, limit int) string {
+func Cut(s string, limit int) string {
 	prefix, all := cleanPrefix(s, limit)
 	if all {
 		return prefix

@@ -1,4 +1,4 @@
-package core
+package values
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ type entry struct {
 	value any
 }
 
-func newEntry(name string, value any) entry { return entry{cleanText(name), name, value} }
+func newEntry(name string, value any) entry { return entry{Clean(name), name, value} }
 
 // compareEntries orders by name; of names that have become the same, the one that
 // was so before comes first and keeps it.
@@ -70,7 +70,7 @@ func (n *normalizer) entries(out map[string]any, list []entry, depth int) {
 		}
 		if i-same > 1 { // keys of one text: only their values tell them apart
 			slices.SortFunc(list[same:i], func(a, b entry) int {
-				return bytes.Compare(AppendJSON(nil, a.value), AppendJSON(nil, b.value))
+				return bytes.Compare(Append(nil, a.value), Append(nil, b.value))
 			})
 		}
 		for _, e := range list[same:i] {
@@ -127,13 +127,13 @@ func (n *normalizer) keyText(key reflect.Value, depth int) string {
 		}
 	}
 	// Its weight is that of the name it becomes, not its own.
-	k := normalizer{limit: DefaultMaxEventBytes, steps: n.steps, ordered: true, calls: n.calls, path: n.path}
+	k := normalizer{limit: maxLoneBytes, steps: n.steps, ordered: true, calls: n.calls, path: n.path}
 	v := k.reflect(key, depth+1)
 	n.steps = k.steps
 	if text, ok := v.(string); ok {
 		return text
 	}
-	return string(AppendJSON(nil, v))
+	return string(Append(nil, v))
 }
 
 func canFollow(v reflect.Value) bool {
@@ -176,7 +176,7 @@ func (n *normalizer) attrs(out map[string]any, u *names, attrs []slog.Attr, dept
 			continue
 		}
 		if v := n.slogValue(a.Value, depth+1); v != nil {
-			name := u.unique(out, cleanText(a.Key))
+			name := u.unique(out, Clean(a.Key))
 			n.charge(entryBytes + len(name))
 			out[name] = v
 		}

@@ -1,4 +1,4 @@
-package core
+package values
 
 import (
 	"encoding"
@@ -151,7 +151,7 @@ func (n *normalizer) json(data []byte, t reflect.Type, depth int) any {
 	if len(data) > max(n.limit-n.size, 0) && data[0] != '"' && json.Valid(data) {
 		return n.text(string(data), depth)
 	}
-	p := parser{data: string(data)}
+	p := Parser{data: string(data)}
 	v, err := p.document()
 	if err != nil {
 		return n.describe(t, "MarshalJSON returned no JSON", depth)
@@ -193,6 +193,9 @@ func (n *normalizer) reflect(v reflect.Value, depth int) any {
 	return n.kind(v, info, depth)
 }
 
+// stringMap is what maps of other types, such as core's Fields, are converted to.
+var stringMap = reflect.TypeFor[map[string]any]()
+
 func (n *normalizer) kind(v reflect.Value, info *typeInfo, depth int) any {
 	switch v.Kind() {
 	case reflect.Bool:
@@ -216,6 +219,9 @@ func (n *normalizer) kind(v reflect.Value, info *typeInfo, depth int) any {
 	case reflect.Slice, reflect.Array:
 		return n.sequence(v, depth)
 	case reflect.Map:
+		if v.CanInterface() && v.CanConvert(stringMap) {
+			return n.stringMap(v.Convert(stringMap).Interface().(map[string]any), depth)
+		}
 		return n.reflectMap(v, depth)
 	case reflect.Struct:
 		return n.structure(v, info.fields(), depth)

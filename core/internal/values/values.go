@@ -1,4 +1,7 @@
-package core
+// Package values brings the values of an event's fields to the kinds that stores keep,
+// cuts what is too large, compares them, and writes and reads their JSON. Packages core
+// and auditjson are how others use it.
+package values
 
 import (
 	"encoding/base64"
@@ -14,15 +17,18 @@ import (
 
 // What a value weighs in memory, about, in bytes.
 const (
-	eventBytes   = 400
+	EventBytes   = 400
 	entryBytes   = 48 // of a map, beside its name and value
 	elementBytes = 16 // of a slice, beside its value
 	mapBytes     = 64
 	listBytes    = 40
-	textBytes    = 16
+	TextBytes    = 16
 	numberBytes  = 24
 	boolBytes    = 8
 )
+
+// maxLoneBytes is how large a value may be that is normalised outside an event.
+const maxLoneBytes = 1 << 20
 
 const (
 	// maxDepth is how deep maps, slices and structs may nest.
@@ -36,7 +42,7 @@ const (
 	minTextBytes     = 64
 )
 
-// normalizer brings values to the kinds that [Fields] lists and weighs them. It
+// normalizer brings values to the kinds that core.Fields lists and weighs them. It
 // stops as soon as the result would weigh more than limit or after steps values,
 // so that no input, however it expands, is walked without end.
 type normalizer struct {
@@ -61,9 +67,9 @@ type visit struct {
 	typ    reflect.Type
 }
 
-// normalValue normalises one value as a field of an event of [DefaultMaxEventBytes].
-func normalValue(v any) any {
-	fields, _ := normalFields(Fields{"": v}, DefaultMaxEventBytes)
+// Normal normalises one value as a field of an event of maxLoneBytes.
+func Normal(v any) any {
+	fields, _ := Fields(map[string]any{"": v}, maxLoneBytes)
 	return fields[""]
 }
 
@@ -90,8 +96,8 @@ func (n *normalizer) value(v any, depth int) any {
 	case nil:
 		return nil
 	case string:
-		if n.size+textBytes+len(x) <= n.limit && isClean(x) {
-			n.size += textBytes + len(x)
+		if n.size+TextBytes+len(x) <= n.limit && IsClean(x) {
+			n.size += TextBytes + len(x)
 			return v
 		}
 		return n.text(x, depth)
@@ -123,8 +129,6 @@ func (n *normalizer) value(v any, depth int) any {
 	case []byte:
 		return n.bytes(x, depth)
 	case map[string]any:
-		return n.stringMap(x, depth)
-	case Fields:
 		return n.stringMap(x, depth)
 	case []any:
 		return n.list(x, depth)
@@ -185,7 +189,7 @@ func (n *normalizer) number(s string, depth int) any {
 
 func (n *normalizer) time(t time.Time, depth int) any {
 	t = t.UTC().Truncate(time.Microsecond)
-	if !storable(t) {
+	if !Storable(t) {
 		return n.text(t.Format(time.RFC3339Nano), depth)
 	}
 	n.charge(2 * numberBytes)
@@ -193,14 +197,14 @@ func (n *normalizer) time(t time.Time, depth int) any {
 }
 
 func (n *normalizer) text(s string, depth int) any {
-	room := n.limit - n.size - textBytes
+	room := n.limit - n.size - TextBytes
 	if len(s) <= room {
-		if c := cleanText(s); len(c) <= room {
-			n.size += textBytes + len(c)
+		if c := Clean(s); len(c) <= room {
+			n.size += TextBytes + len(c)
 			return c
 		}
 	}
-	n.charge(max(textBytes+len(s), room+textBytes+1))
+	n.charge(max(TextBytes+len(s), room+TextBytes+1))
 	switch {
 	case !n.ordered:
 		return nil
@@ -209,7 +213,7 @@ func (n *normalizer) text(s string, depth int) any {
 		prefix, _ := cleanPrefix(s, max(room, 0))
 		return prefix
 	}
-	return cutText(s, max(room, minTextBytes))
+	return Cut(s, max(room, minTextBytes))
 }
 
 // bytes copies b, because its owner may go on writing to it.
@@ -238,7 +242,7 @@ func (n *normalizer) describe(t reflect.Type, reason string, depth int) any {
 }
 
 func typeName(t reflect.Type) string {
-	return cutText(strings.ReplaceAll(t.String(), "interface {}", "any"), 256)
+	return Cut(strings.ReplaceAll(t.String(), "interface {}", "any"), 256)
 }
 
 // enter begins to walk what id identifies, depth deep; leave ends it. When it must
@@ -301,8 +305,8 @@ func (n *normalizer) texts(list []string, depth int) any {
 	if depth > maxDepth {
 		return n.tooDeep(reflect.TypeFor[[]string](), depth)
 	}
-	n.begin(listBytes, len(list), elementBytes+textBytes)
-	out := make([]any, 0, n.fitting(len(list), elementBytes+textBytes))
+	n.begin(listBytes, len(list), elementBytes+TextBytes)
+	out := make([]any, 0, n.fitting(len(list), elementBytes+TextBytes))
 	for _, s := range list {
 		if !n.charge(elementBytes) {
 			break
@@ -331,7 +335,7 @@ func (n *normalizer) stringMap(m map[string]any, depth int) any {
 		if n.stopped {
 			break
 		}
-		if n.ordered || !isClean(name) {
+		if n.ordered || !IsClean(name) {
 			rest = append(rest, newEntry(name, x))
 			continue
 		}
