@@ -61,7 +61,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 		close(r.idle)
 	}
 	f := r.awaitPending()
-	r.mu.Unlock()
+	r.warnCancelled() // lets r.mu go
 
 	cut := waitFor(ctx, f.done)
 	if cut != nil {

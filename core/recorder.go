@@ -62,7 +62,7 @@ type Recorder struct {
 	stopped   chan struct{} // made by Close, closed when it is through
 	idle      chan struct{} // made by Close, closed when nothing is written any more
 	stats     Stats
-	warned    cancelWarning
+	cancelled cancelWarning
 	lost      lostReport
 }
 
@@ -147,7 +147,7 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 		}
 	}
 	if user == "" && err == nil {
-		if err = r.cancelAudit(tag, now); err == nil {
+		if err = r.cancelAudit(tag); err == nil {
 			return nil
 		}
 	}
@@ -217,41 +217,6 @@ func recovered(what string, err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%s panicked: %v", what, p)
 	}
-}
-
-// cancelAudit counts an audit that nobody signs.
-func (r *Recorder) cancelAudit(tag string, now time.Time) error {
-	if r.cfg.RequireUser {
-		return ErrNoUser
-	}
-	r.mu.Lock()
-	r.stats.Attempted++
-	r.stats.Cancelled++
-	n := r.warned.due(now)
-	r.mu.Unlock()
-	if n > 0 {
-		r.logger().Warn("auditing: cancelled: nobody could be identified", "tag", values.Cut(tag, maxTagBytes), "cancelled", n)
-	}
-	return nil
-}
-
-// cancelWarning limits the warning about cancelled audits.
-type cancelWarning struct {
-	next  time.Time
-	count int
-}
-
-const cancelWarningEvery = 10 * time.Second
-
-// due counts one cancelled audit and returns how many to report now, usually 0.
-func (w *cancelWarning) due(now time.Time) int {
-	w.count++
-	if now.Before(w.next) {
-		return 0
-	}
-	n := w.count
-	w.count, w.next = 0, now.Add(cancelWarningEvery)
-	return n
 }
 
 // wait queues c and returns when it is settled, whichever way. full says that it

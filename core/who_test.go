@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -106,42 +105,6 @@ func TestNobodyIsCancelled(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestWarningAboutCancelledAudits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		rec := newTestRecorder(t, &testStore{}, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		lines := func() []string {
-			defer log.Reset()
-			return strings.Split(strings.TrimSpace(log.String()), "\n")
-		}
-		cancel := func(tag string, n int) {
-			for range n {
-				wantErr(t, rec.Audit(t.Context(), tag, Fields{"card": "secret"}))
-			}
-		}
-		cancel("first", 50)
-		got := lines()
-		if len(got) != 1 || !strings.Contains(got[0], "level=WARN") || !strings.Contains(got[0], "tag=first") || !strings.Contains(got[0], "cancelled=1") {
-			t.Errorf("logged %q", got)
-		}
-		time.Sleep(cancelWarningEvery - 1)
-		cancel("second", 1)
-		if got := lines(); got[0] != "" {
-			t.Errorf("logged too soon: %q", got)
-		}
-		time.Sleep(time.Nanosecond)
-		cancel("third", 50)
-		if got := lines(); len(got) != 1 || !strings.Contains(got[0], "tag=third") || !strings.Contains(got[0], "cancelled=51") || strings.Contains(got[0], "secret") {
-			t.Errorf("logged %q", got)
-		}
-		time.Sleep(time.Hour)
-		cancel(strings.Repeat("long", 10_000), 1)
-		if got := lines(); len(got[0]) > 2*maxTagBytes {
-			t.Errorf("logged a tag of %d bytes", len(got[0]))
-		}
-	})
 }
 
 func TestOriginThatFails(t *testing.T) {

@@ -34,7 +34,7 @@ var scenarios = []scenario{
 	},
 	{
 		what: "the user lookup fails or panics", returns: "its error", counts: "`Failed`",
-		then:  "Nothing is stored. A session store that is down never passes for nobody.",
+		then:  "Nothing is stored. A session store that is down never passes for nobody, nor does a value that is no user.",
 		prove: lookupFails,
 	},
 	{

@@ -58,19 +58,31 @@ func (brokenSessions) Save(*http.Request, http.ResponseWriter, *sessions.Session
 	return errLookup
 }
 
+// oddSessions is one whose sessions hold a user of a type that names nobody.
+type oddSessions struct{ brokenSessions }
+
+func (s oddSessions) Get(*http.Request, string) (*sessions.Session, error) {
+	session := sessions.NewSession(s, "session")
+	session.Values["user"] = struct{ ID int }{42}
+	return session, nil
+}
+
 func lookupFails(t *testing.T) (core.Stats, error) {
 	s := &shelf{}
 	rec := recorder(t, s, core.Config{})
 	if err := refundBy(rec, nethttpaudit.SessionUser(brokenSessions{}, "session")); describe(err) != "its error" {
 		t.Errorf("a session store that is down is %v", err)
 	}
+	if err := refundBy(rec, nethttpaudit.SessionUser(oddSessions{}, "session")); err == nil {
+		t.Error("a value that is no user passes for nobody")
+	}
 	panics := nethttpaudit.User(func(*http.Request) (string, error) { panic(errLookup) })
 	if err := refundBy(rec, panics); err == nil || !strings.Contains(err.Error(), errLookup.Error()) {
 		t.Errorf("a lookup that panics is %v", err)
 	}
 	err := refundBy(rec, nethttpaudit.User(func(*http.Request) (string, error) { return "", errLookup }))
-	if n := rec.Stats(); n.Failed != 3 {
-		t.Errorf("the three audits count as %+v", n)
+	if n := rec.Stats(); n.Failed != 4 {
+		t.Errorf("the four audits count as %+v", n)
 	}
 	s.want(t, 0)
 	return rec.Stats(), err
