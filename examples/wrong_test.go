@@ -42,7 +42,7 @@ func nobody(t *testing.T) (core.Stats, error) {
 	}
 	rec := recorder(t, s, core.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	err := refundBy(rec, signed(""))
-	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "tag=refund") {
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "tags=[refund]") {
 		t.Errorf("the log says %q", log.String())
 	}
 	s.want(t, 0)
