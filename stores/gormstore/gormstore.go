@@ -12,6 +12,7 @@ package gormstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -88,7 +89,7 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	s.arenas.New = func() any { return new(arena) }
 	s.grower.init(s)
 	if err := s.catalog.load(ctx, backend, cfg.Prefix); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("auditing: reading the catalogue: %w", err)
 	}
 	if !cfg.Fixed {
 		// Without it an event that fits nowhere would be lost, so it is there first.

@@ -21,6 +21,9 @@ func parseDSN(dsn string, cfg *Config) (*pgx.ConnConfig, error) {
 		// pgx masks the password, but only where it can parse that much of the DSN.
 		return nil, errors.New(`auditing: the DSN cannot be parsed: use "host=127.0.0.1 user=postgres dbname=mydb" or "postgres://postgres@127.0.0.1/mydb"`)
 	}
+	if conn.Database == "" {
+		conn.Database = conn.User // as libpq does
+	}
 	for name, into := range map[string]*string{"audit_schema": &cfg.Schema, "audit_prefix": &cfg.Prefix, "audit_zone": &cfg.Zone} {
 		if v, ok := conn.RuntimeParams[name]; ok {
 			*into = v

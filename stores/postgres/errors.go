@@ -23,7 +23,7 @@ func (e notConnected) Unwrap() error     { return e.error }
 func (e notConnected) SafeToRetry() bool { return true }
 
 // errForeignDriver is returned for a pool that is not of pgx.
-var errForeignDriver = errors.New("the connection pool is not one of pgx: open it with gorm.io/driver/postgres as it comes")
+var errForeignDriver = errors.New("the pool's driver is not pgx itself, but perhaps one that traces it: leave it as it is and give the audits a pool of their own with postgres.Open")
 
 // isUnknown reports whether what err interrupted may have happened all the same.
 func isUnknown(err error) bool {

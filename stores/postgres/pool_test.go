@@ -2,9 +2,13 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
+	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	gormpostgres "gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
@@ -117,7 +121,43 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	if _, err := postgres.New(t.Context(), db, postgres.Config{}); err == nil {
 		t.Error("a pool of two connections: no error")
 	}
+
+	dsn := pgtest.DSN(t)
+	db, _ = appPool(t, dsn, 5)
+	tx := db.Begin()
+	defer tx.Rollback()
+	for _, handle := range []*gorm.DB{tx, tx.Session(&gorm.Session{NewDB: true}), tx.WithContext(t.Context())} {
+		_, err := postgres.New(t.Context(), handle, postgres.Config{})
+		if err == nil || !strings.Contains(err.Error(), "is a transaction") {
+			t.Errorf("a transaction: %v", err)
+		}
+	}
+
+	name := "traced_" + strings.ToLower(rand.Text())
+	sql.Register(name, traced{stdlib.GetDefaultDriver()})
+	pool, err := sql.Open(name, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if db, err = gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: pool}), &gorm.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = postgres.New(t.Context(), db, postgres.Config{})
+	if err == nil || !strings.Contains(err.Error(), "postgres.Open") || strings.Count(err.Error(), "auditing:") != 1 {
+		t.Errorf("a pool that is traced: %v", err)
+	}
 }
+
+// traced wraps a driver, as the packages do that trace queries.
+type traced struct{ driver.Driver }
+
+func (d traced) Open(name string) (driver.Conn, error) {
+	c, err := d.Driver.Open(name)
+	return tracedConn{c}, err
+}
+
+type tracedConn struct{ driver.Conn }
 
 // TestQueriesWithGORM: the application reads audits with a model of its own.
 func TestQueriesWithGORM(t *testing.T) {

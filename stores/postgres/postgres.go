@@ -97,6 +97,9 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 	if name := db.Dialector.Name(); name != "postgres" {
 		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of postgres", name)
 	}
+	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
+		return nil, errors.New("auditing: the *gorm.DB is a transaction, and audits are written outside it: pass the *gorm.DB that began it")
+	}
 	pool, err := db.DB()
 	if err != nil {
 		return nil, fmt.Errorf("auditing: the connection pool: %w", err)
@@ -112,16 +115,16 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) 
 	if err != nil {
 		return nil, err
 	}
+	if err := b.connect(ctx); err != nil {
+		b.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+	}
 	s, err := gormstore.New(ctx, b, gormstore.Config{
 		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
 	})
-	if err == nil {
-		if err = b.connect(ctx); err != nil {
-			s.Close(context.WithoutCancel(ctx))
-		}
-	}
 	if err != nil {
-		return nil, fmt.Errorf("auditing: %w", err)
+		b.Close(context.WithoutCancel(ctx))
+		return nil, err
 	}
 	b.resumeBackfill(ctx)
 	return s, nil
@@ -181,7 +184,7 @@ func (b *backend) prepare(ctx context.Context) error {
 			return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
 		}
 		if !schema.Valid {
-			return errors.New("auditing: the search_path names no schema that exists: create one, or name it with audit_schema")
+			return errors.New("auditing: the search_path names no schema that is there and that this role may use: create one, GRANT USAGE ON SCHEMA … TO this role, or name another with audit_schema")
 		}
 		b.cfg.Schema = schema.String
 	}

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -165,11 +166,34 @@ func TestDSN(t *testing.T) {
 	})
 	t.Run("bad settings", func(t *testing.T) {
 		dsn := pgtest.DSN(t)
-		for _, params := range []string{"audit_prefix=Audit-", "audit_zone=Nowhere/City", "audit_zone=CET-1CEST", "search_path=missing"} {
-			if _, err := postgres.Open(t.Context(), withParams(dsn, params), postgres.Config{}); err == nil {
-				t.Errorf("%s: no error", params)
+		for params, says := range map[string]string{
+			"audit_prefix=Audit-": "a-z", "audit_zone=Nowhere/City": "Nowhere/City", "audit_zone=CET-1CEST": "IANA", "audit_zone=UTC+3": "IANA",
+			"search_path=missing": "GRANT USAGE",
+		} {
+			_, err := postgres.Open(t.Context(), withParams(dsn, params), postgres.Config{})
+			if err == nil || !strings.Contains(err.Error(), says) || strings.Count(err.Error(), "auditing:") != 1 {
+				t.Errorf("%s: %v; want one that says %q", params, err, says)
 			}
 		}
+	})
+	t.Run("no database is the user's", func(t *testing.T) {
+		d := connect(t, pgtest.DSN(t))
+		name := "me_" + strings.ToLower(rand.Text())
+		d.exec(`CREATE ROLE ` + name + ` LOGIN CREATEDB PASSWORD 'x'`)
+		cfg := d.conn.Config()
+		dsn := fmt.Sprintf("host=%s port=%d user=%s password=x sslmode=disable", cfg.Host, cfg.Port, name)
+		defer func() {
+			d.exec(`DROP DATABASE IF EXISTS ` + name + ` WITH (FORCE)`)
+			d.exec(`DROP ROLE ` + name)
+		}()
+		s := open(t, dsn, postgres.Config{})
+		if err := record(t, s).Audit(t.Context(), "refund", nil, core.As("me")); err != nil {
+			t.Fatal(err)
+		}
+		if n := ask[int](d, `SELECT count(*)::int FROM pg_database WHERE datname = '`+name+`'`); n != 1 {
+			t.Errorf("there is no database %s", name)
+		}
+		s.Close(context.Background())
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 func loadZone(name string) (*time.Location, error) {
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, fmt.Errorf("auditing: time zone %q: the server knows it, this program does not: import time/tzdata into it: %w", name, err)
+		return nil, fmt.Errorf("auditing: time zone %q: the server knows it, this program does not: name it as the IANA does, such as Europe/Berlin, and import time/tzdata into the program when its machine has no zones: %w", name, err)
 	}
 	return zone, nil
 }
