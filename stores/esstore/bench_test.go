@@ -36,6 +36,7 @@ func (c *standIn) Perform(r *http.Request) (*http.Response, error) {
 		answer = `{"errors":false,"items":[` + strings.TrimSuffix(items, ",") + `]}`
 	case r.Method == http.MethodGet:
 		status = http.StatusNotFound // no template, no index
+		answer = `{"error":{"type":"resource_not_found_exception","reason":"none"},"status":404}`
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,21 +15,19 @@ import (
 type verdict int
 
 const (
-	answered  verdict = iota // every item has a status of its own
-	again                    // worth another try
-	tooLarge                 // of fewer bytes it may be taken
-	refused                  // something in it is at fault
-	forbidden                // no event at all would be taken
+	answered verdict = iota // every item has a status of its own
+	again                   // worth another try later
+	tooLarge                // of fewer bytes it may be taken
+	rejected                // perhaps for something in one of the events
 )
 
 // reply is the answer to one bulk request.
 type reply struct {
 	verdict verdict
-	items   []itemReply // of answered; nil when all are created
-	err     error       // of the others
-	reason  *serverError
+	items   []itemReply   // of answered; nil when all are created
+	err     error         // of the others
 	unknown bool          // of again: it may have been carried out
-	after   time.Duration // of again: what the server asks to wait
+	after   time.Duration // what the server asks to wait
 }
 
 // itemReply is what became of one document.
@@ -37,24 +36,29 @@ type itemReply struct {
 	Error  *serverError `json:"error"`
 }
 
-// fate sorts the status of one document into a verdict. Answered is stored.
-func (r itemReply) fate() verdict {
-	switch {
-	case r.Status == http.StatusOK, r.Status == http.StatusCreated, r.Status == http.StatusConflict:
-		return answered // 409: an event of this id is there already
-	case r.Status == http.StatusRequestTimeout, r.Status == http.StatusTooManyRequests, r.Status >= 500, r.blocked():
-		return again
-	case r.Status == http.StatusUnauthorized, r.Status == http.StatusForbidden, r.Status == http.StatusNotFound:
-		return forbidden
-	case r.Status >= 400:
-		return refused
+func (r itemReply) created() bool { return r.Status == http.StatusOK || r.Status == http.StatusCreated }
+
+// conflict reports whether an event of this id is there already.
+func (r itemReply) conflict() bool { return r.Status == http.StatusConflict }
+
+// refused reports whether what the document holds is why it is not taken.
+func (r itemReply) refused() bool {
+	if r.Status != http.StatusBadRequest || r.Error == nil {
+		return false
 	}
-	return again // no status that the servers document
+	switch r.Error.Type {
+	case "mapper_parsing_exception", "document_parsing_exception", "strict_dynamic_mapping_exception":
+		return true
+	case "illegal_argument_exception":
+		// It says so of an alias without a write index and of a pipeline that is gone, too.
+		return !strings.HasPrefix(r.Error.Reason, "no write index") && !strings.HasPrefix(r.Error.Reason, "pipeline with id")
+	}
+	return false
 }
 
-// blocked reports whether an index is closed to writing for a while, as on a full disk.
-func (r itemReply) blocked() bool {
-	return r.Status == http.StatusForbidden && r.Error != nil && r.Error.Type == "cluster_block_exception"
+// uncertain reports whether what is answered with status may have been carried out.
+func uncertain(status int) bool {
+	return status < http.StatusBadRequest || status >= http.StatusInternalServerError || status == http.StatusRequestTimeout
 }
 
 // bulk sends one body of n documents.
@@ -71,12 +75,12 @@ func (s *Store) bulk(ctx context.Context, body []byte, n int) (r reply, reusable
 		query: "filter_path=errors,error,items.create.status,items.create.error&timeout=" + strconv.FormatInt(max(1, wait.Milliseconds()), 10) + "ms",
 	})
 	if err != nil {
-		return reply{verdict: again, err: fmt.Errorf("auditing: %w", err), unknown: !notSent(err)}, reusable
+		return reply{verdict: again, err: fmt.Errorf("auditing: %w", err), unknown: !errors.Is(err, errNotSent)}, reusable
 	}
 	return readReply(a, n), reusable
 }
 
-var errUnreadable = errors.New("auditing: the server's answer cannot be read, or is not about every event")
+var errUnreadable = errors.New("the server's answer cannot be read, or is not about every event")
 
 // allCreated reports whether body says, in the servers' own form, that n documents were
 // created, which is nearly always so.
@@ -108,31 +112,24 @@ func readReply(a answer, n int) reply {
 		}
 		r := reply{verdict: answered, items: make([]itemReply, n)}
 		if json.Unmarshal(a.body, &body) != nil || len(body.Items) != n {
-			return reply{verdict: again, err: errUnreadable, unknown: true}
+			return reply{verdict: again, err: fmt.Errorf("auditing: %w", errUnreadable), unknown: true}
 		}
 		for i, item := range body.Items {
 			if item.Create == nil || item.Create.Status == 0 {
-				return reply{verdict: again, err: errUnreadable, unknown: true}
+				return reply{verdict: again, err: fmt.Errorf("auditing: %w", errUnreadable), unknown: true}
 			}
 			r.items[i] = *item.Create
 		}
 		return r
 	}
 	failure := a.failure()
-	r := reply{err: fmt.Errorf("auditing: %w", failure), reason: failure.reason, after: a.retryAfter()}
-	whole := itemReply{Status: a.status, Error: failure.reason}
+	r := reply{verdict: again, err: fmt.Errorf("auditing: %w", failure), unknown: uncertain(a.status), after: a.retryAfter()}
 	switch {
 	case a.status == http.StatusRequestEntityTooLarge:
 		r.verdict = tooLarge
-	case a.status < 400:
-		// Neither a redirect nor another success says anything about the events.
-		r.verdict, r.unknown = again, true
-	default:
-		r.verdict = whole.fate()
-		if r.verdict == answered { // 409 means this only for one document
-			r.verdict = refused
-		}
-		r.unknown = a.status >= 500 || a.status == http.StatusRequestTimeout
+	case a.status == http.StatusBadRequest, a.status == http.StatusForbidden && failure.reason == nil:
+		// A filter in front of the server looks into the events, too.
+		r.verdict = rejected
 	}
 	return r
 }

@@ -3,7 +3,6 @@ package esstore
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -85,6 +84,7 @@ func (c *httpClient) Perform(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer r.Body.Close() // each attempt reads a body of its own
 	}
+	told, _ := r.Context().Value(conversationKey{}).(*conversation)
 	var last error
 	for range c.hosts {
 		n := c.pick()
@@ -107,7 +107,7 @@ func (c *httpClient) Perform(r *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		last = err
-		if !notSent(err) || r.Context().Err() != nil {
+		if told == nil || !told.nothingSent(err) || r.Context().Err() != nil {
 			break
 		}
 	}
@@ -150,12 +150,6 @@ func (c *httpClient) mark(n *node, ok bool) {
 	}
 	n.failures++
 	n.until = time.Now().Add(min(time.Second<<min(n.failures-1, 5), maxDown))
-}
-
-// notSent reports whether err says that no byte of the request left.
-func notSent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // attemptTime is how long one request may take when ctx ends some time: half of what

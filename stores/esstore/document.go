@@ -12,6 +12,7 @@ import (
 // appendDocument appends the document of e as one line. labels says that it gets the
 // copy of its fields that can be searched.
 func appendDocument(dst []byte, e core.Event, labels bool) []byte {
+	start := len(dst)
 	dst = appendWhoAndWhat(dst, e)
 	if r := e.Request; r != nil {
 		dst = appendRequest(dst, r)
@@ -34,6 +35,14 @@ func appendDocument(dst []byte, e core.Event, labels bool) []byte {
 		dst = append(dst, `,"fields":`...)
 		dst = auditjson.Append(dst, map[string]any(e.Fields))
 	}
+	return appendSize(dst, start)
+}
+
+// appendSize ends a document that begins at start, with its size in bytes: Read asks
+// for no more of them at once than a server has room for.
+func appendSize(dst []byte, start int) []byte {
+	n := len(dst) - start
+	dst = appendInt(append(dst, `,"size":`...), int64(n))
 	return append(dst, "}}\n"...)
 }
 
@@ -95,6 +104,7 @@ func appendFact(dst []byte, key, value string) []byte {
 // appendDeadLetter appends the document under which e is kept when the server takes no
 // other: nothing in it depends on what the event holds but its length.
 func appendDeadLetter(dst []byte, e core.Event, index, reason string) []byte {
+	start := len(dst)
 	dst = appendWhoAndWhat(dst, e)
 	dst = append(dst, `,"audit":{"micros":`...)
 	dst = appendInt(dst, e.Time.UnixMicro())
@@ -106,7 +116,7 @@ func appendDeadLetter(dst []byte, e core.Event, index, reason string) []byte {
 	dst = auditjson.AppendString(dst, reason)
 	dst = append(dst, `},"original":`...)
 	dst = auditjson.AppendString(dst, string(e.AppendJSON(nil)))
-	return append(dst, "}}\n"...)
+	return appendSize(dst, start)
 }
 
 func appendID(dst []byte, id uuid.UUID) []byte {

@@ -69,8 +69,6 @@ const (
 	DefaultMaxBytes = 5 << 20
 	// DefaultTimeout is how long one request may take.
 	DefaultTimeout = 10 * time.Second
-	// DefaultRetryFor is how long one Save goes on trying.
-	DefaultRetryFor = 30 * time.Second
 )
 
 // Config sets up a store. Its zero value works.
@@ -95,8 +93,6 @@ type Config struct {
 	// Timeout bounds one request. Defaults to [DefaultTimeout]; when less time is left
 	// a request gets half of what is left, so that there is time for another one.
 	Timeout time.Duration
-	// RetryFor bounds the retries of one Save. Defaults to [DefaultRetryFor].
-	RetryFor time.Duration
 	// Gzip compresses the bodies of the requests that write.
 	Gzip bool
 	// Logger receives warnings; never values. Defaults to [slog.Default].
@@ -123,8 +119,8 @@ type Stats struct {
 	DeadLettered int64
 	// Failed is how many events were not acknowledged, each Save counted.
 	Failed int64
-	// Requests is how many requests wrote, Retries how many of them again.
-	Requests, Retries int64
+	// Requests is how many requests wrote.
+	Requests int64
 }
 
 // Store writes to and reads from one cluster. It is safe for concurrent use.
@@ -139,9 +135,10 @@ type Store struct {
 	mu     sync.RWMutex // held for reading by whatever uses the client
 	closed atomic.Bool
 
-	pause pause
-	count struct {
-		stored, unsearchable, deadLettered, failed, requests, retries atomic.Int64
+	pause  pause
+	health health
+	count  struct {
+		stored, unsearchable, deadLettered, failed, requests atomic.Int64
 	}
 }
 
@@ -233,9 +230,6 @@ func (cfg *Config) complete() error {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = DefaultTimeout
 	}
-	if cfg.RetryFor <= 0 {
-		cfg.RetryFor = DefaultRetryFor
-	}
 	return nil
 }
 
@@ -290,7 +284,7 @@ func (s *Store) Stats() Stats {
 	c := &s.count
 	return Stats{
 		Stored: c.stored.Load(), Unsearchable: c.unsearchable.Load(), DeadLettered: c.deadLettered.Load(),
-		Failed: c.failed.Load(), Requests: c.requests.Load(), Retries: c.retries.Load(),
+		Failed: c.failed.Load(), Requests: c.requests.Load(),
 	}
 }
 

@@ -79,6 +79,30 @@ func TestPassingFaults(t *testing.T) {
 		"an answer without items": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
 			return refuse(w, http.StatusOK, `{}`)
 		},
+		"401 while a password is changed": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusUnauthorized, `{"error":{"type":"security_exception","reason":"unable to authenticate user [app]"},"status":401}`)
+		},
+		"403 of a role": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusForbidden, `{"error":{"type":"security_exception","reason":"action is unauthorized for user [app]"},"status":403}`)
+		},
+		"404 of an ingress": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusNotFound, `default backend - 404`)
+		},
+		"400 of a proxy": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusBadRequest, `<html>Bad Request</html>`)
+		},
+		"405 of a proxy": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusMethodNotAllowed, `<html>Not Allowed</html>`)
+		},
+		"409 of a proxy": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusConflict, `{"message":"conflict"}`)
+		},
+		"200 of a sign-in page": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusOK, `<html>Sign in</html>`)
+		},
+		"404 of all items": func(w http.ResponseWriter, _ *http.Request, _ []byte, pass func() *httptest.ResponseRecorder) bool {
+			return refuse(w, http.StatusOK, strings.ReplaceAll(pass().Body.String(), `"status":201`, `"status":404,"error":{"type":"index_not_found_exception","reason":"no such index"}`))
+		},
 		"a redirect": func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
 			w.Header().Set("Location", "http://127.0.0.1:1/")
 			w.WriteHeader(http.StatusTemporaryRedirect)
@@ -93,16 +117,36 @@ func TestPassingFaults(t *testing.T) {
 				p.answer = firstTimes(2, answer)
 				s := openOn(t, p.URL, estest.Index(t, url), esstore.Config{})
 				events := sample(20)
-				if err := s.Save(t.Context(), events); err != nil {
-					t.Fatal(err)
-				}
+				saveAtLast(t, s, events)
 				wantAll(t, s, events)
-				if p.bulks.Load() < 2 || s.Stats().Stored != 20 || s.Stats().Retries == 0 {
-					t.Errorf("%d requests, %+v: the fault did not happen", p.bulks.Load(), s.Stats())
+				if p.bulks.Load() < 2 || s.Stats().Stored != 20 || s.Stats().DeadLettered > 0 {
+					t.Errorf("%d requests, %+v: the fault did not happen, or passed for a refusal", p.bulks.Load(), s.Stats())
 				}
 			})
 		}
 	})
+}
+
+// saveAtLast saves until all is stored, as a recorder does. None may be refused.
+func saveAtLast(t *testing.T, s *esstore.Store, events []core.Event) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		err := s.Save(t.Context(), events)
+		if err == nil {
+			return
+		}
+		var batch *core.BatchError
+		if !errors.As(err, &batch) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		left := make([]core.Event, len(batch.Failures))
+		for i, f := range batch.Failures {
+			if left[i] = events[f.Index]; f.Refused() || f.Lasting || f.Err == nil {
+				t.Fatalf("%+v; want an outage that may pass", f)
+			}
+		}
+		events = left
+	}
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
@@ -119,29 +163,34 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		return false
 	}
 	s := openOn(t, p.URL, estest.Index(t, url), esstore.Config{})
-	if err := s.Save(t.Context(), sample(1)); err != nil {
-		t.Fatal(err)
-	}
+	saveAtLast(t, s, sample(1))
 	if waited := second.Sub(first); waited < time.Second {
 		t.Errorf("the next request came after %s; the server had asked for a second", waited)
 	}
-	// A pause that is longer than the caller's time is not waited for, and nothing is sent.
-	first = time.Time{}
-	p.answer = func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
+	// A server that asks for an hour is asked again within an audit's time.
+	p.answer = firstTimes(1, func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
 		w.Header().Set("Retry-After", "3600")
-		return refuse(w, http.StatusTooManyRequests, `{}`)
-	}
+		return refuse(w, http.StatusTooManyRequests, `{"error":{"type":"es_rejected_execution_exception","reason":"queue full"},"status":429}`)
+	})
 	before := p.bulks.Load()
 	for range 3 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		f := onlyFailure(t, s.Save(ctx, sample(1)))
-		cancel()
-		if !f.Retry || f.Unknown {
-			t.Errorf("failure %+v; want one that says that trying again can help and that nothing is stored", f)
+		f := onlyFailure(t, s.Save(t.Context(), sample(1)))
+		if !f.Retry || f.Unknown || !strings.Contains(f.Err.Error(), "queue full") {
+			t.Errorf("failure %+v; want one that says that trying again can help, that nothing is stored, and why", f)
 		}
 	}
 	if got := p.bulks.Load() - before; got != 1 {
 		t.Errorf("%d requests within the pause, want only the one that began it", got)
+	}
+	rec, err := core.New(s, core.Config{Timeout: 20 * time.Second}) // of which a free machine needs 2
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.Audit(t.Context(), "refund", nil, core.As("me")); err != nil {
+		t.Error(err)
+	}
+	if err := rec.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -176,7 +225,7 @@ func TestTooLargeForAProxyIsSplit(t *testing.T) {
 		more := sample(20)
 		more[7].Fields["what"] = strings.Repeat("x", 20_000)
 		var batch *core.BatchError
-		if err := s.Save(t.Context(), more); !errors.As(err, &batch) || len(batch.Failures) != 1 || batch.Failures[0].Index != 7 || batch.Failures[0].Retry || batch.Failures[0].Unknown {
+		if err := s.Save(t.Context(), more); !errors.As(err, &batch) || len(batch.Failures) != 1 || batch.Failures[0].Index != 7 || !batch.Failures[0].Refused() {
 			t.Fatalf("Save: %+v; want only event 7 to fail, for good", batch)
 		}
 		wantAll(t, s, append(append(events, more[:7]...), more[8:]...))
@@ -237,10 +286,10 @@ func TestDiskFull(t *testing.T) {
 				t.Fatalf("failure %+v; want one that names the block and can be tried again", f)
 			}
 		}
-		before := s.Stats().Retries
+		before := s.Stats().Failed
 		done := make(chan error, 1)
 		go func() { done <- audit() }()
-		for s.Stats().Retries == before { // the audit has not been refused yet
+		for s.Stats().Failed == before { // the audit has not been refused yet
 			select {
 			case err := <-done:
 				t.Fatalf("the audit ended while the index was blocked: %v", err)
@@ -260,26 +309,41 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
-// TestForbidden is about faults that are the same for all events: one error, no
-// storm of requests, nothing in the dead-letter index.
+// TestForbidden is about faults that are the same for all events: one error that says
+// what to do, no storm of requests, nothing in the dead-letter index.
 func TestForbidden(t *testing.T) {
 	estest.Each(t, func(t *testing.T, url string) {
-		for status, hint := range map[int]string{
-			http.StatusUnauthorized: "password", http.StatusForbidden: "right to create", http.StatusNotFound: "create the index",
+		const own, html = `{"error":{"type":"security_exception","reason":"unauthorized"}}`, `<html></html>`
+		for _, test := range []struct {
+			status, most int
+			body, hint   string
+		}{
+			{http.StatusUnauthorized, 1, own, "password"},
+			{http.StatusUnauthorized, 1, "Unauthorized", "password"},
+			{http.StatusForbidden, 1, own, "give the user the right"},
+			{http.StatusNotFound, 1, own, "create the index"},
+			{http.StatusNotFound, 1, html, "in front of it"},
+			{http.StatusForbidden, 1, `{"error":{"type":"cluster_block_exception","reason":"disk"}}`, "free space"},
+			{http.StatusForbidden, 8, html, "in front of it"},
+			{http.StatusBadRequest, 8, html, "in front of it"},
 		} {
 			p := newProxy(t, url)
 			p.answer = func(w http.ResponseWriter, _ *http.Request, _ []byte, _ func() *httptest.ResponseRecorder) bool {
-				return refuse(w, status, `{"error":{"type":"security_exception","reason":"action is unauthorized for user [app]"},"status":0}`)
+				return refuse(w, test.status, test.body)
 			}
 			s := openOn(t, p.URL, estest.Index(t, url), esstore.Config{})
 			err := s.Save(t.Context(), sample(100))
 			var batch *core.BatchError
-			if !errors.As(err, &batch) || len(batch.Failures) != 100 || batch.Failures[0].Retry || batch.Failures[0].Unknown ||
-				batch.Failures[0].Err != batch.Failures[99].Err || !strings.Contains(err.Error(), hint) {
-				t.Errorf("status %d: %v; want one error for all that says what to do", status, err)
+			if !errors.As(err, &batch) || len(batch.Failures) != 100 || !strings.Contains(err.Error(), test.hint) {
+				t.Fatalf("status %d %s: %v; want one error for all that says %q", test.status, test.body, err, test.hint)
 			}
-			if p.bulks.Load() != 1 {
-				t.Errorf("status %d: %d requests, want 1", status, p.bulks.Load())
+			for _, f := range batch.Failures {
+				if f.Refused() || f.Unknown || f.Lasting || f.Err != batch.Failures[0].Err {
+					t.Fatalf("status %d %s: %+v; want an outage that stored nothing", test.status, test.body, f)
+				}
+			}
+			if got := int(p.bulks.Load()); got > test.most {
+				t.Errorf("status %d %s: %d requests, want at most %d", test.status, test.body, got, test.most)
 			}
 		}
 	})
@@ -299,7 +363,7 @@ func TestIndexThatMayNotBeMade(t *testing.T) {
 		defer set("null")
 		s := openOn(t, url, index, esstore.Config{})
 		var batch *core.BatchError
-		if err := s.Save(t.Context(), sample(3)); !errors.As(err, &batch) || len(batch.Failures) != 3 || batch.Failures[0].Retry || !strings.Contains(err.Error(), "auto_create_index") {
+		if err := s.Save(t.Context(), sample(3)); !errors.As(err, &batch) || len(batch.Failures) != 3 || batch.Failures[0].Refused() || batch.Failures[0].Unknown || !strings.Contains(err.Error(), "auto_create_index") {
 			t.Errorf("Save: %v; want an error that says to create the index", err)
 		}
 	})
@@ -327,8 +391,8 @@ func TestUnreachable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := s.Stats().Retries; got != 0 {
-		t.Errorf("%d retries; want the client to ask the other host at once", got)
+	if got := s.Stats().Failed; got != 0 {
+		t.Errorf("%d failures; want the client to ask the other host at once", got)
 	}
 }
 
@@ -348,8 +412,8 @@ func TestSilentServer(t *testing.T) {
 	if !f.Retry || !f.Unknown {
 		t.Errorf("failure %+v; want it to be unknown", f)
 	}
-	if p.bulks.Load() < 2 {
-		t.Errorf("%d requests: the first one took all the time there was", p.bulks.Load())
+	if ctx.Err() != nil {
+		t.Error("one attempt took all the time there was")
 	}
 	// Close ends what is under way.
 	result := make(chan error, 1)

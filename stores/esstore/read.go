@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,8 +15,15 @@ import (
 	"github.com/auditing-go/auditing/core/auditjson"
 )
 
-// readSize is how many events one search asks for.
-const readSize = 1000
+const (
+	// readSize is how many events one search asks for.
+	readSize = 1000
+	// readBytes is how many bytes of events are asked for at once, unless one alone has
+	// more: the server holds several times as much meanwhile.
+	readBytes = 4 << 20
+	// usualSize stands for the size of a document that does not say it, in bytes.
+	usualSize = 1 << 20
+)
 
 // Flush makes what was written visible to Read and to every other search. Without it
 // the servers do so by themselves about once a second.
@@ -40,22 +48,6 @@ func (s *Store) Flush(ctx context.Context) error {
 	return nil
 }
 
-// shardsFailed is an error when an answer comes from a part of the shards only.
-func shardsFailed(body []byte) error {
-	var counts struct {
-		Shards struct {
-			Failed int `json:"failed"`
-		} `json:"_shards"`
-	}
-	if err := json.Unmarshal(body, &counts); err != nil {
-		return errUnreadable
-	}
-	if counts.Shards.Failed > 0 {
-		return fmt.Errorf("%d shards failed", counts.Shards.Failed)
-	}
-	return nil
-}
-
 // Read returns one page of events, those of the dead-letter index among them. What
 // was written in the last second may be missing until [Store.Flush]. Fields are looked
 // up by their labels where name and value allow it, and in the events themselves else:
@@ -71,41 +63,106 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 		return core.Page{}, err
 	}
 	q = q.Normalize()
-	limit := q.Limit
-	filter := filterOf(q, true)
+	fail := func(err error) (core.Page, error) {
+		return core.Page{}, fmt.Errorf("auditing: reading from %s: %w", s.cfg.Index, err)
+	}
+	if !paged {
+		if err := s.readable(ctx, q); err != nil {
+			return fail(err)
+		}
+	}
+	var after []json.RawMessage
+	if paged {
+		after = []json.RawMessage{strconv.AppendInt(nil, cursor.Time.UnixMicro(), 10), strconv.AppendQuote(nil, cursor.ID.String())}
+	}
+	r := reading{Store: s, limit: q.Limit}
 	// One search may find several of one id and none that match: the rest of q is
 	// asked of the events themselves.
-	q.After, q.Limit = "", core.MaxLimit
-	var found []core.Event
-	for {
-		events, full, err := s.search(ctx, filter, cursor, paged, min(readSize, limit+1-len(found)), len(q.Fields) > 0)
+	r.q, r.q.After, r.q.Limit = q, "", core.MaxLimit
+	for filter, more := filterOf(q, true), true; more; {
+		n := readSize
+		if len(q.Fields) == 0 {
+			n = min(n, r.limit+1-len(r.found))
+		}
+		hits, err := s.search(ctx, filter, after, n)
 		var failure *statusError
 		if errors.As(err, &failure) && failure.status == http.StatusBadRequest && len(q.Fields) > 0 {
 			// An index with a mapping of somebody else's may have labels of any type.
 			filter = filterOf(q, false)
-			events, full, err = s.search(ctx, filter, cursor, paged, readSize, true)
+			hits, err = s.search(ctx, filter, after, n)
+		}
+		if err == nil {
+			err = r.take(ctx, hits)
 		}
 		if err != nil {
-			return core.Page{}, fmt.Errorf("auditing: reading from %s: %w", s.cfg.Index, err)
+			return fail(err)
 		}
-		page, err := q.Page(events)
+		if more = len(hits) == n && len(r.found) <= r.limit; more {
+			after = hits[len(hits)-1].Sort
+		}
+	}
+	r.warnForeign()
+	if len(r.found) > r.limit {
+		last := r.found[r.limit-1]
+		return core.Page{Events: r.found[:r.limit:r.limit], Next: core.Cursor{Time: last.Time, ID: last.ID}.String()}, nil
+	}
+	return core.Page{Events: r.found}, nil
+}
+
+// reading is one Read.
+type reading struct {
+	*Store
+	q       core.Query
+	limit   int
+	found   []core.Event
+	foreign []hit // what was not written by this package
+}
+
+// take gets the events of hits, at most readBytes at once, until the page is full.
+func (r *reading) take(ctx context.Context, hits []hit) error {
+	for len(hits) > 0 && len(r.found) <= r.limit {
+		n := 0
+		for size := 0; n < len(hits) && (n == 0 || size+hits[n].size() <= readBytes); n++ {
+			// More than the page takes is needed only where some do not match.
+			if len(r.q.Fields) == 0 && len(r.found)+n > r.limit {
+				break
+			}
+			size += hits[n].size()
+		}
+		sources, err := r.sources(ctx, hits[:n])
 		if err != nil {
-			return core.Page{}, err
+			return err
+		}
+		var events []core.Event
+		for i, source := range sources {
+			if source == nil {
+				continue // deleted since it was found
+			}
+			e, err := parseDocument(source)
+			if err != nil {
+				r.foreign = append(r.foreign, hits[i])
+				continue
+			}
+			events = append(events, e)
+		}
+		page, err := r.q.Page(events)
+		if err != nil {
+			return err
 		}
 		for _, e := range page.Events {
-			if n := len(found); n == 0 || core.Event.Compare(found[n-1], e) != 0 {
-				found = append(found, e)
+			if n := len(r.found); n == 0 || r.found[n-1].Compare(e) != 0 {
+				r.found = append(r.found, e)
 			}
 		}
-		if len(found) > limit {
-			last := found[limit-1]
-			return core.Page{Events: found[:limit:limit], Next: core.Cursor{Time: last.Time, ID: last.ID}.String()}, nil
-		}
-		if !full {
-			return core.Page{Events: found}, nil
-		}
-		last := events[len(events)-1]
-		cursor, paged = core.Cursor{Time: last.Time, ID: last.ID}, true
+		hits = hits[n:]
+	}
+	return nil
+}
+
+func (r *reading) warnForeign() {
+	if len(r.foreign) > 0 {
+		r.logger().Warn("auditing: documents were not written by this package and are not read",
+			"documents", len(r.foreign), "index", r.foreign[0].Index, "first", r.foreign[0].ID)
 	}
 }
 
@@ -173,64 +230,6 @@ func plainName(name string) bool {
 		}
 	}
 	return true
-}
-
-// search returns at most n events behind cursor, newest first, and whether there may
-// be more.
-func (s *Store) search(ctx context.Context, filter []any, cursor core.Cursor, paged bool, n int, picky bool) ([]core.Event, bool, error) {
-	if picky {
-		n = readSize // most of what is found may not match
-	}
-	body := object{
-		"size":             n,
-		"track_total_hits": false,
-		"query":            object{"bool": object{"filter": filter}},
-		"sort": []any{
-			object{"audit.micros": object{"order": "desc", "unmapped_type": "long", "missing": "_last"}},
-			object{"event.id": object{"order": "desc", "unmapped_type": "keyword", "missing": "_last"}},
-		},
-	}
-	if paged {
-		body["search_after"] = []any{cursor.Time.UnixMicro(), cursor.ID.String()}
-	}
-	data, err := json.Marshal(body)
-	if err != nil {
-		return nil, false, err
-	}
-	a, err := s.ask(ctx, request{
-		method: http.MethodPost, path: "/" + s.everywhere() + "/_search", contentType: jsonType, body: data,
-		query: "ignore_unavailable=true&allow_no_indices=true&allow_partial_search_results=false&filter_path=error,timed_out,_shards,hits.hits._id,hits.hits._source",
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	if a.status != http.StatusOK {
-		return nil, false, a.failure()
-	}
-	var found struct {
-		TimedOut bool `json:"timed_out"`
-		Hits     struct {
-			Hits []struct {
-				ID     string          `json:"_id"`
-				Source json.RawMessage `json:"_source"`
-			} `json:"hits"`
-		} `json:"hits"`
-	}
-	if json.Unmarshal(a.body, &found) != nil || found.TimedOut {
-		return nil, false, errUnreadable
-	}
-	if err := shardsFailed(a.body); err != nil {
-		return nil, false, err
-	}
-	events := make([]core.Event, 0, len(found.Hits.Hits))
-	for _, hit := range found.Hits.Hits {
-		e, err := parseDocument(hit.Source)
-		if err != nil {
-			return nil, false, fmt.Errorf("document %.64q: %w", hit.ID, err)
-		}
-		events = append(events, e)
-	}
-	return events, len(events) == n, nil
 }
 
 // document is what appendDocument and appendDeadLetter write.

@@ -2,10 +2,12 @@ package esstore_test
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,28 +17,85 @@ import (
 	"github.com/auditing-go/auditing/stores/esstore/estest"
 )
 
-// TestRefusedAsAWhole is about a request that the server does not take apart: the
-// culprit is found and its neighbours are stored.
-func TestRefusedAsAWhole(t *testing.T) {
+// TestRejectedAsAWhole is about a filter in front of the server that looks into the
+// events: the culprits wait, for the filter may change, and their neighbours are stored.
+func TestRejectedAsAWhole(t *testing.T) {
 	estest.Each(t, func(t *testing.T, url string) {
 		p := newProxy(t, url)
-		poison := func(body []byte) bool { return bytes.Contains(body, []byte(`"what":"poison"`)) }
 		p.answer = func(w http.ResponseWriter, _ *http.Request, body []byte, _ func() *httptest.ResponseRecorder) bool {
-			return poison(body) && refuse(w, http.StatusBadRequest, `{"error":{"type":"illegal_argument_exception","reason":"malformed line"},"status":400}`)
+			return bytes.Contains(body, []byte(`"what":"1 OR 1=1"`)) && refuse(w, http.StatusForbidden, `<html>Request blocked</html>`)
 		}
-		index := estest.Index(t, url)
-		s := openOn(t, p.URL, index, esstore.Config{Logger: slog.New(slog.DiscardHandler)})
+		s := openOn(t, p.URL, estest.Index(t, url), esstore.Config{})
 		events := sample(100)
-		events[41].Fields["what"], events[42].Fields["what"] = "poison", "poison"
-		if err := s.Save(t.Context(), events); err != nil {
-			t.Fatal(err)
+		events[41].Fields["what"], events[42].Fields["what"] = "1 OR 1=1", "1 OR 1=1"
+		var batch *core.BatchError
+		if err := s.Save(t.Context(), events); !errors.As(err, &batch) || len(batch.Failures) != 2 {
+			t.Fatalf("Save: %v; want 2 events to fail", err)
 		}
+		for i, f := range batch.Failures {
+			if f.Index != 41+i || f.Refused() || f.Unknown || !strings.Contains(f.Err.Error(), "403") {
+				t.Errorf("failure %+v; want event %d to wait", f, 41+i)
+			}
+		}
+		wantAll(t, s, append(slices.Clone(events[:41]), events[43:]...))
+		p.answer = nil
+		saveAtLast(t, s, events)
 		wantAll(t, s, events)
-		if got := s.Stats(); got.DeadLettered != 2 || got.Stored != 100 {
-			t.Errorf("%+v; want 100 stored, 2 of them in the dead-letter index", got)
+	})
+}
+
+// TestOutagesOfAnIndex: the server answers 400 also for what is no fault of an event.
+func TestOutagesOfAnIndex(t *testing.T) {
+	estest.Each(t, func(t *testing.T, url string) {
+		do := func(method, path, body string) {
+			t.Helper()
+			if status, answer := estest.Do(t, method, url+path, body); status != http.StatusOK {
+				t.Fatalf("%s %s: %d %s", method, path, status, answer)
+			}
 		}
-		if got := count(t, url, index+"-dead-letter", "*"); got != 2 {
-			t.Errorf("%d documents in the dead-letter index, want 2", got)
+		for name, test := range map[string]struct {
+			begin, end func(index string)
+			hint       string
+		}{
+			"closed": {
+				func(index string) { do(http.MethodPut, "/"+index, ""); do(http.MethodPost, "/"+index+"/_close", "") },
+				func(index string) { do(http.MethodPost, "/"+index+"/_open", "") }, "open the index",
+			},
+			"alias without a write index": {
+				func(index string) {
+					do(http.MethodPut, "/"+index+"-000001", `{"aliases":{"`+index+`":{}}}`)
+					do(http.MethodPut, "/"+index+"-000002", `{"aliases":{"`+index+`":{}}}`)
+				},
+				func(index string) { do(http.MethodDelete, "/"+index+"-000001", "") }, "write index",
+			},
+			"no room for a shard": {
+				func(index string) {
+					// Others may use the server now: only this index needs many shards.
+					do(http.MethodPut, "/_index_template/"+index+"-shards", `{"index_patterns":["`+index+`"],"priority":9000,"template":{"settings":{"index.number_of_shards":1001}}}`)
+				},
+				func(index string) { do(http.MethodDelete, "/_index_template/"+index+"-shards", "") }, "shards",
+			},
+			"pipeline that is gone": {
+				func(index string) { do(http.MethodPut, "/"+index, `{"settings":{"index.default_pipeline":"gone"}}`) },
+				func(index string) { do(http.MethodPut, "/"+index+"/_settings", `{"index.default_pipeline":null}`) }, "pipeline",
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				index := estest.Index(t, url)
+				s := openOn(t, url, index, esstore.Config{Logger: slog.New(slog.DiscardHandler)})
+				test.begin(index)
+				f := onlyFailure(t, s.Save(t.Context(), sample(1)))
+				if f.Refused() || f.Unknown || !strings.Contains(f.Err.Error(), test.hint) {
+					t.Errorf("failure %+v; want an outage that says %q", f, test.hint)
+				}
+				test.end(index)
+				events := sample(3)
+				saveAtLast(t, s, events)
+				wantAll(t, s, events)
+				if got := s.Stats(); got.DeadLettered > 0 {
+					t.Errorf("%+v; want no event in the dead-letter index", got)
+				}
+			})
 		}
 	})
 }

@@ -4,17 +4,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 const (
@@ -46,10 +44,12 @@ type request struct {
 func (s *Store) do(ctx context.Context, r request) (a answer, reusable bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.attemptTime(ctx))
 	defer cancel()
-	req := (&http.Request{
+	req := &http.Request{
 		Method: r.method, URL: &url.URL{Path: r.path, RawQuery: r.query}, Header: http.Header{"Accept": {jsonType}},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(ctx)
+	}
+	watched := &conversation{}
+	req = req.WithContext(watched.trace(ctx))
 	var sent *sentBody
 	if r.body != nil {
 		sent = &sentBody{data: r.body}
@@ -69,7 +69,34 @@ func (s *Store) do(ctx context.Context, r request) (a answer, reusable bool, err
 	case resp != nil && resp.Body != nil: // opensearch-go may return both
 		resp.Body.Close()
 	}
-	return a, sent == nil || sent.open.Load() == 0, plainError(err)
+	if err = plainError(err); err != nil && watched.nothingSent(err) {
+		err = fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	return a, sent == nil || sent.open.Load() == 0, err
+}
+
+// errNotSent says that no server can have seen the request.
+var errNotSent = errors.New("nothing could be sent")
+
+// conversation tells whether any part of a request left for a server, whoever's client
+// sends it and however often.
+type conversation struct{ wanted, connected atomic.Bool }
+
+type conversationKey struct{}
+
+func (c *conversation) trace(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, conversationKey{}, c)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { c.wanted.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { c.connected.Store(true) },
+	})
+}
+
+// nothingSent is asked once err is known. A client that does not report to traces is
+// believed only where err says that it could not dial.
+func (c *conversation) nothingSent(err error) bool {
+	var op *net.OpError
+	return !c.connected.Load() && (c.wanted.Load() || errors.As(err, &op) && op.Op == "dial")
 }
 
 func readAnswer(resp *http.Response, limit int64) (answer, error) {
@@ -141,87 +168,3 @@ func compressed(data []byte) []byte {
 	w.Close()
 	return buf.Bytes()
 }
-
-// serverError is what a server gives as the reason of a failure.
-type serverError struct {
-	Type     string       `json:"type"`
-	Reason   string       `json:"reason"`
-	CausedBy *serverError `json:"caused_by"`
-}
-
-// text is the whole reason.
-func (e *serverError) text() string {
-	var parts []string
-	for ; e != nil && len(parts) < 5; e = e.CausedBy {
-		parts = append(parts, strings.TrimPrefix(e.Type+": "+e.Reason, ": "))
-	}
-	return strings.Join(parts, ", caused by ")
-}
-
-// valueAt is where a server's reason begins to quote a document.
-const valueAt = "Preview of field's value"
-
-// public is the reason without what it quotes of a document.
-func (e *serverError) public() string {
-	if e == nil {
-		return "no reason given"
-	}
-	text, _, _ := strings.Cut(e.Reason, valueAt)
-	const most = 300
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return strings.TrimSpace(strings.TrimPrefix(e.Type+": "+text, ": "))
-}
-
-// statusError is an answer that refuses the request as a whole.
-type statusError struct {
-	status int
-	reason *serverError
-}
-
-func (a answer) failure() *statusError {
-	e := &statusError{status: a.status}
-	var body struct {
-		Error json.RawMessage `json:"error"`
-	}
-	if json.Unmarshal(a.body, &body) == nil && len(body.Error) > 0 {
-		reason := &serverError{}
-		if json.Unmarshal(body.Error, reason) == nil && reason.Type != "" {
-			e.reason = reason
-		} else if json.Unmarshal(body.Error, &reason.Reason) == nil {
-			e.reason = reason
-		}
-	}
-	return e
-}
-
-func (e *statusError) Error() string {
-	text := fmt.Sprintf("the server answered %d %s", e.status, http.StatusText(e.status))
-	if e.reason != nil {
-		text += ": " + e.reason.public()
-	}
-	switch e.status {
-	case http.StatusUnauthorized:
-		text += ": give a user and password or an api_key that the server knows"
-	case http.StatusForbidden:
-		text += ": the user needs the right to create documents in the index and in its dead-letter index"
-	case http.StatusNotFound:
-		text += ": create the index, or let the server create it (action.auto_create_index)"
-	}
-	return text
-}
-
-// retryAfter is what the server asks to wait, 0 when it does not.
-func (a answer) retryAfter() time.Duration {
-	value := a.header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
-		return min(max(0, time.Duration(seconds)*time.Second), maxRetryAfter)
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return min(max(0, time.Until(at)), maxRetryAfter)
-	}
-	return 0
-}
-
-const maxRetryAfter = 5 * time.Minute

@@ -2,12 +2,10 @@ package esstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -21,12 +19,23 @@ const (
 	deadLetter         // as one text, in the dead-letter index
 )
 
+// state is how far an event has come.
+type state uint8
+
+const (
+	pending state = iota // to be written in its form
+	there                // an event of its id is there, but perhaps not on disk
+	stored
+	failed
+)
+
 // item is one event on its way.
 type item struct {
 	form    form
-	stored  bool
-	failed  bool // for good
+	state   state
+	synced  bool // what was there has been synced to disk
 	unknown bool // an attempt may have stored it
+	refused bool // failed for good
 	reason  string
 	err     error
 }
@@ -40,15 +49,12 @@ type batch struct {
 	body      []byte
 	ends      []int // where the document of each event of the request ends in body
 	abandoned bool  // body may still be read by a transport that gave up on it
-
-	stored, deadLettered int
-	delay                time.Duration // what the server asks to wait
-	cause                error         // why the last request failed as a whole
-	stopped              error         // nothing would be taken
+	rejected  int   // requests in a row that were rejected as a whole
 }
 
-// Save writes events as one or more bulk requests, and again where that can help. See
-// [core.Store].
+// Save writes events as one or more bulk requests. It leaves trying again to its
+// caller, who knows how much time there is: a write that failed may end with the
+// recorder's audit or wait in a spool. See [core.Store].
 func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {
@@ -58,89 +64,49 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.RetryFor)
-	defer cancel()
+	if err := s.pause.holds(); err != nil {
+		s.count.failed.Add(int64(len(events)))
+		return core.FailAll(len(events), core.Failure{Err: err, Retry: true})
+	}
 	b := &batch{Store: s, events: events, items: make([]item, len(events)), body: s.buffer()}
-	b.run(ctx)
+	for left := b.in(pending); len(left) > 0; left = b.in(pending) {
+		b.send(ctx, left)
+		if left = b.in(there); len(left) > 0 {
+			b.sync(ctx, left)
+		}
+	}
 	if !b.abandoned {
 		s.release(b.body)
 	}
+	s.reviewWhenDue()
 	return b.result()
 }
 
-// partialTries is how often Save tries again what failed while its neighbours were
-// stored: they are kept waiting meanwhile.
-const partialTries = 3
-
-func (b *batch) run(ctx context.Context) {
-	pending := make([]int, len(b.events))
-	for i := range pending {
-		pending[i] = i
-	}
-	for tries, partial := 0, 0; ; {
-		// A pause that outlasts ctx is left to whoever calls again.
-		if err := b.pause.wait(ctx); err != nil {
-			b.giveUp(pending, err)
-			return
-		}
-		b.send(ctx, pending)
-		pending = slices.DeleteFunc(pending, func(i int) bool { return b.items[i].stored || b.items[i].failed })
-		if len(pending) == 0 {
-			return
-		}
-		if b.stopped != nil {
-			for _, i := range pending {
-				b.items[i].failed, b.items[i].err = true, b.stopped
+// in lists the events in a state.
+func (b *batch) in(state state) []int {
+	var found []int
+	for i := range b.items {
+		if b.items[i].state == state {
+			if found == nil {
+				found = make([]int, 0, len(b.items)-i)
 			}
-			return
-		}
-		b.count.retries.Add(1)
-		if b.cause == nil && !slices.ContainsFunc(pending, func(i int) bool { return b.items[i].err != nil }) {
-			continue // in another form, at once
-		}
-		if b.stored > 0 {
-			if partial++; partial > partialTries {
-				b.giveUp(pending, nil)
-				return
-			}
-		}
-		b.pause.extend(b.delay)
-		tries++
-		if err := sleep(ctx, core.Backoff(tries, minBackoff, maxBackoff)); err != nil {
-			b.giveUp(pending, err)
-			return
-		}
-		b.delay, b.cause = 0, nil
-		for _, i := range pending {
-			b.items[i].err = nil
+			found = append(found, i)
 		}
 	}
+	return found
 }
 
-// giveUp notes a reason where none is known: why the last request failed, else err.
-func (b *batch) giveUp(pending []int, err error) {
-	if b.cause != nil {
-		err = b.cause
-	} else if err != nil {
-		err = fmt.Errorf("auditing: no time is left to write: %w", err)
-	}
-	for _, i := range pending {
-		if b.items[i].err == nil {
-			b.items[i].err = err
-		}
-	}
-}
-
-// send writes the pending events in requests of at most MaxBytes, until one fails as
-// a whole.
-func (b *batch) send(ctx context.Context, pending []int) {
+// send writes the events at most MaxBytes a request; when one request fails as a whole
+// it gives up on all that are left.
+func (b *batch) send(ctx context.Context, left []int) {
 	b.restart(nil)
 	start := 0
-	for at, i := range pending {
+	for at, i := range left {
 		before := len(b.body)
 		b.append(i)
 		if len(b.body) > b.cfg.MaxBytes && before > 0 {
-			if !b.deliver(ctx, pending[start:at], 0) {
+			if err := b.deliver(ctx, left[start:at]); err != nil {
+				b.giveUp(left[start:], err)
 				return
 			}
 			b.restart(b.body[before:])
@@ -148,7 +114,18 @@ func (b *batch) send(ctx context.Context, pending []int) {
 		}
 		b.ends = append(b.ends, len(b.body))
 	}
-	b.deliver(ctx, pending[start:], 0)
+	if err := b.deliver(ctx, left[start:]); err != nil {
+		b.giveUp(left[start:], err)
+	}
+}
+
+// giveUp leaves what is still pending to another Save.
+func (b *batch) giveUp(left []int, err error) {
+	for _, i := range left {
+		if it := &b.items[i]; it.state == pending {
+			it.state, it.err = failed, err
+		}
+	}
 }
 
 // restart makes body anew, beginning with a part of the old one.
@@ -160,16 +137,21 @@ func (b *batch) restart(keep []byte) {
 	b.body, b.ends = append(dst, keep...), b.ends[:0]
 }
 
+// target is the index that event i is written to in its form.
+func (b *batch) target(i int) string {
+	if b.items[i].form == deadLetter {
+		return b.cfg.DeadLetter
+	}
+	return b.indexOf(b.events[i])
+}
+
 // append appends the action and the document of event i.
 func (b *batch) append(i int) {
 	e, it := b.events[i], &b.items[i]
 	b.body = append(b.body, `{"create":{"_id":"`...)
 	b.body = appendID(b.body, e.ID)
-	switch {
-	case it.form == deadLetter:
-		b.body = append(append(b.body, `","_index":"`...), b.cfg.DeadLetter...)
-	case b.cfg.Route != nil:
-		b.body = append(append(b.body, `","_index":"`...), b.indexOf(e)...)
+	if it.form == deadLetter || b.cfg.Route != nil {
+		b.body = append(append(b.body, `","_index":"`...), b.target(i)...)
 	}
 	b.body = append(b.body, "\"}}\n"...)
 	if it.form == deadLetter {
@@ -179,69 +161,68 @@ func (b *batch) append(i int) {
 	}
 }
 
-// deliver sends the documents of the pending events, of which the first is number
-// first in body, and halves them where they are refused together. It reports whether
-// to go on.
-func (b *batch) deliver(ctx context.Context, pending []int, first int) bool {
-	from := 0
-	if first > 0 {
-		from = b.ends[first-1]
-	}
-	r, reusable := b.bulk(ctx, b.body[from:b.ends[first+len(pending)-1]], len(pending))
-	b.abandoned = b.abandoned || !reusable
-	switch r.verdict {
-	case answered:
-		for at, i := range pending {
-			if r.items == nil {
-				b.settle(i, itemReply{Status: http.StatusCreated})
-			} else {
-				b.settle(i, r.items[at])
+// maxRejected is how many requests in a row may be rejected as a whole before that is
+// taken for an outage, not for something in one of the events.
+const maxRejected = 8
+
+// deliver sends the documents of the events in body. What is rejected as a whole is
+// sent in halves, all of the same size before any smaller one, so that what one event
+// causes keeps no other from being stored. An error is that of all that are pending.
+func (b *batch) deliver(ctx context.Context, left []int) error {
+	type part struct{ from, to int }
+	for parts := []part{{0, len(left)}}; len(parts) > 0; parts = parts[1:] {
+		p := parts[0]
+		begin := 0
+		if p.from > 0 {
+			begin = b.ends[p.from-1]
+		}
+		r, reusable := b.bulk(ctx, b.body[begin:b.ends[p.to-1]], p.to-p.from)
+		b.abandoned = b.abandoned || !reusable
+		b.pause.learn(r.after, r.err)
+		if r.verdict == rejected {
+			b.rejected++
+		} else {
+			b.rejected = 0
+		}
+		switch of := left[p.from:p.to]; {
+		case r.verdict == answered:
+			for at, i := range of {
+				if r.items == nil {
+					b.settle(i, itemReply{Status: http.StatusCreated})
+				} else {
+					b.settle(i, r.items[at])
+				}
 			}
+		case r.verdict == again || b.rejected >= maxRejected:
+			for _, i := range of {
+				b.items[i].unknown = b.items[i].unknown || r.unknown
+			}
+			return r.err
+		case len(of) > 1:
+			half := p.from + len(of)/2
+			parts = append(parts, part{p.from, half}, part{half, p.to})
+		case r.verdict == tooLarge:
+			b.refuse(of[0], &serverError{Reason: r.err.Error()})
+		default:
+			b.giveUp(of, r.err)
 		}
-		return true
-	case tooLarge, refused:
-		if len(pending) > 1 {
-			half := len(pending) / 2
-			return b.deliver(ctx, pending[:half], first) && b.deliver(ctx, pending[half:], first+half)
-		}
-		reason := r.reason
-		if reason == nil {
-			reason = &serverError{Reason: r.err.Error()}
-		}
-		b.refuse(pending[0], reason)
-		return true
-	case forbidden:
-		b.stopped = r.err
-		return false
 	}
-	b.cause, b.delay = r.err, r.after
-	for _, i := range pending {
-		b.items[i].unknown = b.items[i].unknown || r.unknown
-	}
-	return false
+	return nil
 }
 
 // settle notes what became of the document of event i.
 func (b *batch) settle(i int, r itemReply) {
 	it := &b.items[i]
-	switch r.fate() {
-	case answered:
-		it.stored = true
-		b.stored++
-		switch it.form {
-		case withoutLabels:
-			b.count.unsearchable.Add(1)
-		case deadLetter:
-			b.deadLettered++
-		}
-	case refused:
+	switch {
+	case r.created(), r.conflict() && it.synced:
+		it.state = stored
+	case r.conflict():
+		it.state = there
+	case r.refused():
 		b.refuse(i, r.Error)
-	case forbidden:
-		it.failed, it.unknown = true, false
-		it.err = fmt.Errorf("auditing: %w", &statusError{status: r.Status, reason: r.Error})
 	default:
-		it.err = fmt.Errorf("auditing: %w", &statusError{status: r.Status, reason: r.Error})
-		it.unknown = it.unknown || r.Status >= 500 || r.Status == http.StatusRequestTimeout
+		it.state, it.err = failed, fmt.Errorf("auditing: %w", &statusError{status: r.Status, reason: r.Error})
+		it.unknown = it.unknown || uncertain(r.Status)
 	}
 }
 
@@ -255,82 +236,58 @@ func (b *batch) refuse(i int, reason *serverError) {
 	case it.form != deadLetter:
 		it.form, it.reason = deadLetter, reason.text()
 	default:
-		it.failed = true
+		it.state, it.refused = failed, true
 		it.err = fmt.Errorf("auditing: refused by the index and by %s: %s", b.cfg.DeadLetter, reason.public())
+	}
+}
+
+// sync has the server sync to disk what is there, and lets the events be written once
+// more: what the server lost meanwhile is then stored anew. That an event of the same id
+// is there is answered from memory, before the write that stored it has been synced.
+func (b *batch) sync(ctx context.Context, left []int) {
+	var names []string
+	for _, i := range left {
+		if name := b.target(i); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	err := b.flushToDisk(ctx, names)
+	for _, i := range left {
+		it := &b.items[i]
+		it.state, it.synced, it.unknown = pending, true, true
+		if err != nil {
+			it.state, it.err = failed, err
+		}
 	}
 }
 
 // result counts what happened and names what is not known to be stored.
 func (b *batch) result() error {
-	b.count.stored.Add(int64(b.stored))
-	b.count.deadLettered.Add(int64(b.deadLettered))
-	b.count.failed.Add(int64(len(b.items) - b.stored))
-	if b.deadLettered > 0 {
-		at := slices.IndexFunc(b.items, func(it item) bool { return it.stored && it.form == deadLetter })
-		b.logger().Warn("auditing: the server refused events; they are in the dead-letter index",
-			"index", b.cfg.DeadLetter, "events", b.deadLettered, "first", b.events[at].ID)
-	}
-	if b.stored == len(b.items) {
-		return nil
-	}
-	failures := make([]core.Failure, 0, len(b.items)-b.stored)
+	var failures []core.Failure
+	dead, first := 0, 0
 	for i := range b.items {
-		if it := &b.items[i]; !it.stored {
-			failures = append(failures, core.Failure{Index: i, Err: it.err, Retry: !it.failed, Unknown: it.unknown})
+		switch it := &b.items[i]; {
+		case it.state != stored:
+			failures = append(failures, core.Failure{Index: i, Err: it.err, Retry: !it.refused, Unknown: it.unknown})
+		case it.form == withoutLabels:
+			b.count.unsearchable.Add(1)
+		case it.form == deadLetter:
+			if dead++; dead == 1 {
+				first = i
+			}
 		}
 	}
+	b.count.stored.Add(int64(len(b.items) - len(failures)))
+	b.count.deadLettered.Add(int64(dead))
+	b.count.failed.Add(int64(len(failures)))
+	if dead > 0 {
+		b.logger().Warn("auditing: the server refused events; they are in the dead-letter index, each with the reason in audit.refused.reason",
+			"index", b.cfg.DeadLetter, "events", dead, "first", b.events[first].ID)
+	}
+	if failures == nil {
+		return nil
+	}
 	return &core.BatchError{Failures: failures}
-}
-
-// The pauses between attempts, see [core.Backoff].
-const (
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 2 * time.Second
-)
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// pause is what the server asked for with Retry-After: it holds for every Save.
-type pause struct {
-	mu    sync.Mutex
-	until time.Time
-}
-
-var errPaused = errors.New("the server asked to be left alone for longer")
-
-func (p *pause) extend(d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until := time.Now().Add(d); until.After(p.until) {
-		p.until = until
-	}
-}
-
-// wait waits until the pause is over; it fails at once when ctx ends before that.
-func (p *pause) wait(ctx context.Context) error {
-	p.mu.Lock()
-	until := p.until
-	p.mu.Unlock()
-	left := time.Until(until)
-	if left <= 0 {
-		return nil
-	}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
-		return errPaused
-	}
-	return sleep(ctx, left)
 }
 
 // buffers are bodies that nobody reads any more.

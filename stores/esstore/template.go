@@ -9,13 +9,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/auditing-go/auditing/core"
 )
 
 // templateVersion is stated in the templates, so that an older program does not
 // replace what a newer one has installed. Raise it with every change of a mapping.
-const templateVersion = 1
+const templateVersion = 2
 
 //go:embed template.json
 var eventMapping []byte
@@ -40,8 +38,7 @@ func (s *Store) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case !s.cfg.NoTemplate:
+	if !s.cfg.NoTemplate {
 		if there.Version <= templateVersion && !there.covers(s.patterns(), s.cfg.DataStream) {
 			err = s.install(ctx, name, kind, there)
 		}
@@ -51,10 +48,8 @@ func (s *Store) setUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-	case there.Version == 0:
-		s.checkTemplate(ctx)
 	}
-	s.checkDurability(ctx)
+	s.review(ctx)
 	return nil
 }
 
@@ -97,7 +92,7 @@ func (s *Store) template(ctx context.Context, name string) (kind string, there i
 		kind = flattened
 	}
 	switch {
-	case a.status == http.StatusNotFound:
+	case a.status == http.StatusNotFound && a.failure().reason != nil: // a proxy's would be another one
 		return kind, there, nil
 	case a.status == http.StatusForbidden && s.cfg.NoTemplate:
 		return kind, there, nil // who may not ask is warned all the same
@@ -207,78 +202,4 @@ func (s *Store) putTemplate(ctx context.Context, name string, patterns []string,
 		return answer{}, err
 	}
 	return s.ask(ctx, request{method: http.MethodPut, path: "/_index_template/" + name, body: body, contentType: jsonType})
-}
-
-// ask is do, again where that can help, as long as ctx and RetryFor allow.
-func (s *Store) ask(ctx context.Context, r request) (a answer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.RetryFor)
-	defer cancel()
-	for tries := 1; ; tries++ {
-		a, _, err = s.do(ctx, r)
-		busy := err == nil && (a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout || a.status >= 500)
-		if err == nil && !busy || ctx.Err() != nil {
-			return a, err
-		}
-		if err != nil && tries >= askTries {
-			return a, err
-		}
-		if sleep(ctx, max(core.Backoff(tries, minBackoff, maxBackoff), min(a.retryAfter(), s.cfg.RetryFor))) != nil {
-			return a, err
-		}
-	}
-}
-
-// askTries is how often a server is asked that cannot be reached.
-const askTries = 3
-
-// checkTemplate warns when no template gives the index the mapping of events.
-func (s *Store) checkTemplate(ctx context.Context) {
-	a, err := s.ask(ctx, request{method: http.MethodPost, path: "/_index_template/_simulate_index/" + s.cfg.Index})
-	if err == nil && a.status == http.StatusOK && strings.Contains(string(a.body), `"micros"`) {
-		return
-	}
-	s.logger().Warn("auditing: no index template for the audits is there: the server guesses the types of new fields, refuses what disagrees, and sorts them wrongly",
-		"template", templateName(s.cfg.Index), "index", s.cfg.Index)
-}
-
-// checkDurability warns when the server acknowledges what it has not synced to disk.
-func (s *Store) checkDurability(ctx context.Context) {
-	const setting = "index.translog.durability"
-	var async []string
-	if a, err := s.ask(ctx, request{
-		method: http.MethodGet, path: "/" + s.everywhere() + "/_settings/" + setting,
-		query: "flat_settings=true&ignore_unavailable=true&allow_no_indices=true",
-	}); err == nil && a.status == http.StatusOK {
-		var found map[string]struct {
-			Settings map[string]string `json:"settings"`
-		}
-		if json.Unmarshal(a.body, &found) == nil {
-			for index, its := range found {
-				if strings.EqualFold(its.Settings[setting], "async") {
-					async = append(async, index)
-				}
-			}
-		}
-	}
-	// The index that does not exist yet.
-	if a, err := s.ask(ctx, request{method: http.MethodPost, path: "/_index_template/_simulate_index/" + s.cfg.Index}); err == nil && a.status == http.StatusOK {
-		var found struct {
-			Template struct {
-				Settings struct {
-					Index struct {
-						Translog struct {
-							Durability string `json:"durability"`
-						} `json:"translog"`
-					} `json:"index"`
-				} `json:"settings"`
-			} `json:"template"`
-		}
-		if json.Unmarshal(a.body, &found) == nil && strings.EqualFold(found.Template.Settings.Index.Translog.Durability, "async") && !slices.Contains(async, s.cfg.Index) {
-			async = append(async, s.cfg.Index)
-		}
-	}
-	if len(async) > 0 {
-		slices.Sort(async)
-		s.logger().Warn("auditing: the server acknowledges audits before they are on disk: set index.translog.durability to request", "indices", async)
-	}
 }
