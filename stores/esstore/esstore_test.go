@@ -310,7 +310,7 @@ func TestWarnings(t *testing.T) {
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		index := estest.Index(t, url)
 		openOn(t, url, index+"?template=false", esstore.Config{Logger: logger})
-		if !strings.Contains(log.String(), "no index template") {
+		if !strings.Contains(log.String(), "is not there") {
 			t.Errorf("without a template Open logs %q", log.String())
 		}
 		if status, _ := estest.Do(t, http.MethodGet, url+"/_index_template/auditing-"+index, ""); status != http.StatusNotFound {
