@@ -1,6 +1,7 @@
 package echoaudit_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"github.com/gorilla/sessions"
 	"github.com/labstack/echo/v4"
 
+	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/echoaudit"
 )
@@ -79,5 +81,33 @@ func BenchmarkRequestThatAuditsNothing(b *testing.B) {
 				e.ServeHTTP(w, r)
 			}
 		})
+	}
+}
+
+// forgetful is a store that does nothing.
+type forgetful struct{}
+
+func (forgetful) Save(context.Context, []core.Event) error { return nil }
+
+func newRecorder(b *testing.B) *core.Recorder {
+	rec, err := core.New(forgetful{}, core.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { rec.Close(context.Background()) })
+	return rec
+}
+
+// BenchmarkRequestThatAudits is a request with one audit of a field, to a store that does nothing.
+func BenchmarkRequestThatAudits(b *testing.B) {
+	e := echo.New()
+	e.Use(echoaudit.Middleware(newRecorder(b), echoaudit.User(func(echo.Context) (string, error) { return "alice", nil })))
+	e.GET("/x", func(c echo.Context) error {
+		return echoaudit.Audit(c, "refund", echoaudit.Fields{"order": 42})
+	})
+	w, r := httptest.NewRecorder(), newRequest()
+	b.ReportAllocs()
+	for b.Loop() {
+		e.ServeHTTP(w, r)
 	}
 }

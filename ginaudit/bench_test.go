@@ -1,6 +1,7 @@
 package ginaudit_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/gorilla/sessions"
 
+	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/ginaudit"
 )
@@ -75,5 +77,35 @@ func BenchmarkRequestThatAuditsNothing(b *testing.B) {
 				engine.ServeHTTP(w, r)
 			}
 		})
+	}
+}
+
+// forgetful is a store that does nothing.
+type forgetful struct{}
+
+func (forgetful) Save(context.Context, []core.Event) error { return nil }
+
+func newRecorder(b *testing.B) *core.Recorder {
+	rec, err := core.New(forgetful{}, core.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { rec.Close(context.Background()) })
+	return rec
+}
+
+// BenchmarkRequestThatAudits is a request with one audit of a field, to a store that does nothing.
+func BenchmarkRequestThatAudits(b *testing.B) {
+	engine := gin.New()
+	engine.Use(ginaudit.Middleware(newRecorder(b), ginaudit.User(func(*gin.Context) (string, error) { return "alice", nil })))
+	engine.GET("/x", func(c *gin.Context) {
+		if err := ginaudit.Audit(c, "refund", ginaudit.Fields{"order": 42}); err != nil {
+			b.Error(err)
+		}
+	})
+	w, r := httptest.NewRecorder(), newRequest()
+	b.ReportAllocs()
+	for b.Loop() {
+		engine.ServeHTTP(w, r)
 	}
 }

@@ -1,6 +1,7 @@
 package nethttpaudit_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gorilla/sessions"
 
+	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/nethttpaudit"
 )
@@ -70,5 +72,34 @@ func BenchmarkRequestThatAuditsNothing(b *testing.B) {
 				c.handler.ServeHTTP(w, r)
 			}
 		})
+	}
+}
+
+// forgetful is a store that does nothing.
+type forgetful struct{}
+
+func (forgetful) Save(context.Context, []core.Event) error { return nil }
+
+func newRecorder(b *testing.B) *core.Recorder {
+	rec, err := core.New(forgetful{}, core.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { rec.Close(context.Background()) })
+	return rec
+}
+
+// BenchmarkRequestThatAudits is a request with one audit of a field, to a store that does nothing.
+func BenchmarkRequestThatAudits(b *testing.B) {
+	alice := nethttpaudit.User(func(*http.Request) (string, error) { return "alice", nil })
+	handler := nethttpaudit.Middleware(newRecorder(b), alice)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := nethttpaudit.Audit(r, "refund", nethttpaudit.Fields{"order": 42}); err != nil {
+			b.Error(err)
+		}
+	}))
+	w, r := httptest.NewRecorder(), newRequest()
+	b.ReportAllocs()
+	for b.Loop() {
+		handler.ServeHTTP(w, r)
 	}
 }
