@@ -13,8 +13,8 @@ func (r *Recorder) Flush(ctx context.Context) (err error) {
 	if r == nil || r.store == nil {
 		return ErrNoRecorder
 	}
-	if ctx == nil {
-		ctx = context.Background()
+	if ctx, err = usable(ctx); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	f := r.awaitPending()
@@ -41,8 +41,9 @@ func (r *Recorder) Close(ctx context.Context) error {
 	if r == nil || r.store == nil {
 		return nil
 	}
-	if ctx == nil {
-		ctx = context.Background()
+	ctx, err := usable(ctx)
+	if err != nil {
+		return err
 	}
 	r.mu.Lock()
 	if r.stopped != nil {
@@ -79,6 +80,16 @@ func (r *Recorder) Close(ctx context.Context) error {
 		r.timer.Stop()
 	}
 	return errors.Join(f.report(cut), storeErr)
+}
+
+// usable returns a context that can be waited for: nil is one without an end.
+func usable(ctx context.Context) (_ context.Context, err error) {
+	if ctx == nil {
+		return context.Background(), nil
+	}
+	defer brokenContext(ctx, &err)
+	ctx.Done()
+	return ctx, nil
 }
 
 // waitFor waits for done, or fails with the reason why ctx has ended. What is done

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 )
 
@@ -46,7 +47,7 @@ func NewContext(ctx context.Context, rec *Recorder, origin Origin) context.Conte
 		ctx = context.Background()
 	}
 	if rec == nil {
-		if parent := scopeOf(ctx); parent != nil {
+		if parent, _ := scopeOf(ctx); parent != nil {
 			rec = parent.recorder
 		}
 	}
@@ -55,25 +56,36 @@ func NewContext(ctx context.Context, rec *Recorder, origin Origin) context.Conte
 
 // HasOrigin reports whether audits made with ctx are signed by an [Origin].
 func HasOrigin(ctx context.Context) bool {
-	s := scopeOf(ctx)
+	s, _ := scopeOf(ctx)
 	return s != nil && s.origin != nil
 }
 
-func scopeOf(ctx context.Context) *scope {
+// scopeOf returns what NewContext put into ctx, nil when nothing was. A context
+// that cannot be asked is an error.
+func scopeOf(ctx context.Context) (s *scope, err error) {
 	if ctx == nil {
-		return nil
+		return nil, nil
 	}
+	defer brokenContext(ctx, &err)
 	if s, ok := ctx.Value(contextKey{}).(*scope); ok {
-		return s
+		return s, nil
 	}
 	for _, unwrap := range unwrappers {
 		if inner := unwrap(ctx); inner != nil {
 			if s, ok := inner.Value(contextKey{}).(*scope); ok {
-				return s
+				return s, nil
 			}
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// brokenContext, when deferred, turns the panic of a context such as a nil
+// *gin.Context into *err.
+func brokenContext(ctx context.Context, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the context, a %T, cannot be used (%v): pass the one that the handler was given", ctx, p)
+	}
 }
 
 var unwrappers []func(context.Context) context.Context
@@ -103,13 +115,16 @@ func SetDefault(rec *Recorder) { defaultRecorder.Store(rec) }
 // console. Once one was, a ctx that leads to none uses the one named by
 // [SetDefault], else the audit fails with [ErrNoRecorder].
 func Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error {
-	s := scopeOf(ctx)
+	s, err := scopeOf(ctx)
 	rec := defaultRecorder.Load()
 	if s != nil && s.recorder != nil {
 		rec = s.recorder
 	}
 	if rec == nil && !anyRecorder.Load() {
 		rec = consoleRecorder()
+	}
+	if err != nil {
+		return rec.fail(tag, err)
 	}
 	return rec.audit(ctx, s, tag, fields, opts)
 }
@@ -123,7 +138,10 @@ func Detach(ctx context.Context) context.Context {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	s := scopeOf(ctx)
+	s, err := scopeOf(ctx)
+	if err != nil {
+		return NewContext(context.Background(), nil, &fixedOrigin{err: err})
+	}
 	var origin *fixedOrigin
 	if s != nil && s.origin != nil {
 		kept := context.WithoutCancel(ctx)

@@ -15,7 +15,7 @@ var (
 	// ErrNoUser means that nobody could be identified; returned only with [Config.RequireUser].
 	ErrNoUser = errors.New("no user: sign in, give the middleware a SessionUser or User option, or pass core.As")
 	// ErrRequestOver means that the audit's request has ended, so that its user can no longer be known.
-	ErrRequestOver = errors.New("the request is over: call Detach on the handler's goroutine and audit with the context it returns")
+	ErrRequestOver = errors.New("the request is over, as the adapter's Middleware has returned: audit with the context that Detach returns on the handler's goroutine, install the Middleware outside of the layer that audits, or pass core.As")
 	// ErrQueueFull means that too many audits wait for the store; the event is not stored.
 	ErrQueueFull = errors.New("too many audits wait for the store")
 	// ErrClosed means that the recorder is closed; the event is not stored.

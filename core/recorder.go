@@ -123,12 +123,16 @@ func (r *Recorder) Store() Store {
 // [*AuditError]. The audit neither ends with ctx nor outlasts its own time. Of a
 // tag that [Config.Durability] makes [BestEffort], nil means that the event waits.
 func (r *Recorder) Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error {
-	return r.audit(ctx, scopeOf(ctx), tag, fields, opts)
+	s, err := scopeOf(ctx)
+	if err != nil {
+		return r.fail(tag, err)
+	}
+	return r.audit(ctx, s, tag, fields, opts)
 }
 
 func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Fields, opts []Option) error {
 	if r == nil || r.store == nil {
-		return &AuditError{Tag: values.Cut(tag, maxTagBytes), Err: ErrNoRecorder}
+		return r.fail(tag, ErrNoRecorder)
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -152,8 +156,7 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 		}
 	}
 	if err != nil {
-		r.fail()
-		return &AuditError{Tag: values.Cut(tag, maxTagBytes), Err: err}
+		return r.fail(tag, err)
 	}
 	if o.at.IsZero() {
 		o.at = now
@@ -269,19 +272,22 @@ func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 	if !ok {
 		return Page{}, fmt.Errorf("auditing: %T cannot be read: %w", r.store, errors.ErrUnsupported)
 	}
-	if ctx == nil {
-		ctx = context.Background()
+	if ctx, err = usable(ctx); err != nil {
+		return Page{}, err
 	}
 	defer recovered("auditing: the store's Read", &err)
 	return reader.Read(ctx, q)
 }
 
-// fail counts an audit that failed before there was an event.
-func (r *Recorder) fail() {
-	r.mu.Lock()
-	r.stats.Attempted++
-	r.stats.Failed++
-	r.mu.Unlock()
+// fail counts an audit that failed before there was an event, and returns its error.
+func (r *Recorder) fail(tag string, err error) error {
+	if r != nil && r.store != nil {
+		r.mu.Lock()
+		r.stats.Attempted++
+		r.stats.Failed++
+		r.mu.Unlock()
+	}
+	return &AuditError{Tag: values.Cut(tag, maxTagBytes), Err: err}
 }
 
 func (r *Recorder) logger() *slog.Logger {

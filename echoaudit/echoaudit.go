@@ -119,7 +119,12 @@ func Detach(c echo.Context) context.Context {
 	return framework.Detach(c, request(c))
 }
 
-func request(c echo.Context) *http.Request {
+func request(c echo.Context) (r *http.Request) {
+	defer func() {
+		if recover() != nil {
+			r = nil // c is a nil pointer of the application's own type
+		}
+	}()
 	if c == nil {
 		return nil
 	}

@@ -26,7 +26,9 @@ func serve(e *echo.Echo, r *http.Request, handle echo.HandlerFunc, middleware ..
 
 func TestNilContext(t *testing.T) {
 	audittest.New(t)
-	for name, c := range map[string]echo.Context{"nil": nil, "no request": echo.New().NewContext(nil, nil)} {
+	for name, c := range map[string]echo.Context{
+		"nil": nil, "no request": echo.New().NewContext(nil, nil), "nil pointer": (*tenantContext)(nil), "nothing in it": tenantContext{},
+	} {
 		err := echoaudit.Audit(c, "refund", nil, core.As("alice"))
 		var audit *core.AuditError
 		if !errors.As(err, &audit) || !strings.Contains(err.Error(), "echoaudit") {
@@ -39,6 +41,25 @@ func TestNilContext(t *testing.T) {
 	done := func(echo.Context) error { return nil }
 	if err := echoaudit.Middleware(nil)(done)(echo.New().NewContext(nil, nil)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOrderOfInstallation(t *testing.T) {
+	rec := audittest.New(t)
+	var before, after error
+	outside := func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			before = echoaudit.Audit(c, "refund", nil)
+			err := next(c)
+			after = echoaudit.Audit(c, "refund", nil)
+			return err
+		}
+	}
+	serve(echo.New(), get(), func(echo.Context) error { return nil }, outside, echoaudit.Middleware(rec.Recorder()))
+	for when, err := range map[string]error{"before": before, "after": after} {
+		if err == nil || !strings.Contains(err.Error(), "outside of") || !strings.Contains(err.Error(), "install") || strings.Contains(err.Error(), "nil recorder") {
+			t.Errorf("an audit outside of the middleware, %s it ran: %v", when, err)
+		}
 	}
 }
 

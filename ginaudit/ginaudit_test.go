@@ -48,6 +48,32 @@ func TestNilContext(t *testing.T) {
 		}
 	}
 	ginaudit.Middleware(nil)(&gin.Context{})
+	core.SetDefault(audittest.New(t).Recorder())
+	t.Cleanup(func() { core.SetDefault(nil) })
+	var none *gin.Context
+	for what, err := range map[string]error{
+		"Audit":  core.Audit(none, "refund", nil, core.As("alice")),
+		"Detach": core.Audit(core.Detach(none), "refund", nil),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "*gin.Context") {
+			t.Errorf("core's %s of a nil *gin.Context: %v", what, err)
+		}
+	}
+}
+
+func TestOrderOfInstallation(t *testing.T) {
+	rec := audittest.New(t)
+	var before, after error
+	serve(get(), func(c *gin.Context) {
+		before = ginaudit.Audit(c, "refund", nil)
+		c.Next()
+		after = ginaudit.Audit(c, "refund", nil)
+	}, ginaudit.Middleware(rec.Recorder()))
+	for when, err := range map[string]error{"before": before, "after": after} {
+		if err == nil || !strings.Contains(err.Error(), "outside of") || !strings.Contains(err.Error(), "install") || strings.Contains(err.Error(), "nil recorder") {
+			t.Errorf("an audit outside of the middleware, %s it ran: %v", when, err)
+		}
+	}
 }
 
 func TestUserOption(t *testing.T) {

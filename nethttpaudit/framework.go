@@ -84,7 +84,11 @@ func (f *Framework) Audit(c any, r *http.Request, tag string, fields core.Fields
 	defer end()
 	err := core.Audit(ctx, tag, fields, opts...)
 	if errors.Is(err, core.ErrNoRecorder) {
-		return &core.AuditError{Tag: tag, Err: fmt.Errorf("%w (the adapter here is %s: give its Middleware a recorder that is not nil)", core.ErrNoRecorder, f.Package)}
+		advice := "this layer is outside of %s.Middleware: install that first, so that it is outside of all layers and routes that audit"
+		if core.HasOrigin(r.Context()) {
+			advice = "%s.Middleware was given a nil recorder"
+		}
+		return &core.AuditError{Tag: tag, Err: fmt.Errorf("%w ("+advice+")", core.ErrNoRecorder, f.Package)}
 	}
 	return err
 }

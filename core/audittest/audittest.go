@@ -13,6 +13,7 @@ package audittest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -87,9 +88,39 @@ func (r *Recording) Last(tag string) core.Event {
 	r.tb.Helper()
 	events := r.ByTag(tag)
 	if len(events) == 0 {
-		r.tb.Fatalf("audittest: nothing was audited as %q", tag)
+		r.tb.Fatalf("audittest: nothing was audited as %q: %s", tag, r.summary())
 	}
 	return events[len(events)-1]
+}
+
+// maxSummary is how many tags a failing test is told.
+const maxSummary = 20
+
+// summary says what was audited, for a test that expected something else.
+func (r *Recording) summary() string {
+	var tags []string
+	counts := map[string]int{}
+	for _, e := range r.Events() {
+		if counts[e.Tag]++; counts[e.Tag] == 1 {
+			tags = append(tags, e.Tag)
+		}
+	}
+	text := "nothing was at all"
+	for i, tag := range tags {
+		switch {
+		case i == 0:
+			text = fmt.Sprintf("only %.100q (%d)", tag, counts[tag])
+		case i < maxSummary:
+			text += fmt.Sprintf(", %.100q (%d)", tag, counts[tag])
+		}
+	}
+	if more := len(tags) - maxSummary; more > 0 {
+		text += fmt.Sprintf(" and %d more tags", more)
+	}
+	if n := r.rec.Stats(); n.Cancelled+n.Failed > 0 {
+		text += fmt.Sprintf("; %d audits were cancelled because nobody could be identified, %d failed", n.Cancelled, n.Failed)
+	}
+	return text
 }
 
 // Reset forgets the events so far.

@@ -3,6 +3,8 @@ package audittest_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
@@ -97,17 +99,60 @@ func TestRecorderIsClosed(t *testing.T) {
 }
 
 // aborted stops a helper that fails its test, as testing does.
-type aborted struct{ testing.TB }
+type aborted struct {
+	testing.TB
+	text string
+}
 
-func (aborted) Helper()               {}
-func (aborted) Fatalf(string, ...any) { panic(aborted{}) }
+func (aborted) Helper() {}
+func (aborted) Fatalf(format string, args ...any) {
+	panic(aborted{text: fmt.Sprintf(format, args...)})
+}
+
+// failureOf returns with what Last of that tag fails the test.
+func failureOf(t *testing.T, rec *audittest.Recording, tag string) (text string) {
+	t.Helper()
+	defer func() {
+		failure, ok := recover().(aborted)
+		if !ok {
+			t.Errorf("Last(%q) did not fail the test", tag)
+		}
+		text = failure.text
+	}()
+	rec.Last(tag)
+	return ""
+}
 
 func TestLastWithoutEvent(t *testing.T) {
-	rec := audittest.New(aborted{t})
-	defer func() {
-		if _, ok := recover().(aborted); !ok {
-			t.Error("Last of a tag that was never audited did not fail the test")
+	rec := audittest.New(aborted{TB: t})
+	want := func(texts ...string) {
+		t.Helper()
+		got := failureOf(t, rec, "refund")
+		for _, text := range texts {
+			if !strings.Contains(got, text) {
+				t.Errorf("Last says %q, want %q in it", got, text)
+			}
 		}
-	}()
-	rec.Last("never")
+		if len(got) > 5000 {
+			t.Errorf("Last says %d bytes", len(got))
+		}
+	}
+	audit := func(tag string, opts ...core.Option) {
+		t.Helper()
+		if err := rec.Recorder().Audit(t.Context(), tag, core.Fields{"card": "secret"}, opts...); err != nil {
+			t.Error(err)
+		}
+	}
+	want(`nothing was audited as "refund": nothing was at all`)
+	audit("refund")
+	want("nothing was at all; 1 audits were cancelled because nobody could be identified, 0 failed")
+	audit("refunded", core.As("alice"))
+	audit("login", core.As("alice"))
+	audit("refunded", core.As("alice"))
+	want(`only "refunded" (2), "login" (1); 1 audits were cancelled`)
+	for i := range 1000 {
+		audit(fmt.Sprint(strings.Repeat("long", 1000), i), core.As("alice"))
+		audit(fmt.Sprint(i, strings.Repeat("long", 1000)), core.As("alice"))
+	}
+	want(`only "refunded" (2)`, " more tags")
 }
