@@ -51,6 +51,6 @@ type Request struct {
 	Forwarded string
 	// UserAgent is the User-Agent header as it arrived.
 	UserAgent string
-	// ID is the X-Request-ID header.
+	// ID is the request's ID, from the layer that made it or the X-Request-ID header.
 	ID string
 }

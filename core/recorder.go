@@ -290,6 +290,14 @@ func (r *Recorder) fail(tag string, err error) error {
 	return &AuditError{Tag: values.Cut(tag, maxTagBytes), Err: err}
 }
 
+// Logger returns the logger of [Config], or [slog.Default], for warnings of adapters.
+func (r *Recorder) Logger() *slog.Logger {
+	if r == nil {
+		return slog.Default()
+	}
+	return r.logger()
+}
+
 func (r *Recorder) logger() *slog.Logger {
 	if r.cfg.Logger != nil {
 		return r.cfg.Logger

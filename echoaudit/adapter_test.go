@@ -11,6 +11,7 @@ import (
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/echoaudit"
+	"github.com/auditing-go/auditing/nethttpaudit"
 )
 
 func TestAdapter(t *testing.T) {
@@ -65,6 +66,9 @@ func options(setup audittest.Setup) []echoaudit.Option {
 	}
 	if setup.User != nil {
 		opts = append(opts, echoaudit.User(func(c echo.Context) (string, error) { return setup.User(c.Request()) }))
+	}
+	if setup.RequestID != nil {
+		opts = append(opts, nethttpaudit.RequestID(setup.RequestID))
 	}
 	if setup.TrustedProxies != nil {
 		opts = append(opts, echoaudit.TrustedProxies(setup.TrustedProxies...))

@@ -32,6 +32,12 @@ var framework = &nethttpaudit.Framework{
 	Request:  func(c any) *http.Request { return c.(echo.Context).Request() },
 	Sessions: contribSessions,
 	ClientIP: extractedIP,
+	Header: func(c any) http.Header {
+		if w := c.(echo.Context).Response(); w != nil && w.Writer != nil {
+			return w.Header()
+		}
+		return nil
+	},
 }
 
 // contribKey is where echo-contrib/session keeps its store. It is read from
@@ -84,7 +90,8 @@ func User(f func(echo.Context) (string, error)) Option {
 }
 
 // Middleware lets the handlers behind it audit to rec. See
-// [nethttpaudit.Middleware], of which everything holds here too.
+// [nethttpaudit.Middleware], of which everything holds here too, but that sessions
+// are found.
 //
 // Unless an option says otherwise, the user is the one in the session called
 // "session" of echo-contrib/session, which may be installed before or after.
@@ -105,6 +112,8 @@ func Middleware(rec *core.Recorder, opts ...Option) echo.MiddlewareFunc {
 
 // Audit records that the user of c did what tag says, with fields. See
 // [core.Recorder.Audit] for what its return means, and [nethttpaudit.Audit].
+// Where one signs in, name the user with [core.As]: a new session object, the usual
+// defence against fixation, is seen from the next request on.
 //
 // echo uses c again for another request once the handler has returned. What goes
 // on after that must not use c: give it a context from [Detach].

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/audittest"
@@ -186,6 +187,18 @@ func TestIPExtractorAfterTheRequest(t *testing.T) {
 		if ip := rec.Last("late").Request.IP; ip != want {
 			t.Errorf("asked within the request %v: ip %s, want %s", asked, ip, want)
 		}
+	}
+}
+
+func TestRequestIDOfEcho(t *testing.T) {
+	rec := audittest.New(t)
+	var made string
+	serve(echo.New(), get(), func(c echo.Context) error {
+		made = c.Response().Header().Get(echo.HeaderXRequestID)
+		return echoaudit.Audit(c, "refund", nil, core.As("alice"))
+	}, middleware.RequestID(), echoaudit.Middleware(rec.Recorder()))
+	if id := rec.Last("refund").Request.ID; made == "" || id != made {
+		t.Errorf("ID %q, want %q", id, made)
 	}
 }
 

@@ -46,6 +46,33 @@ func Example() {
 	// Output: refund by alice from 192.0.2.1 at example.com/refund map[amount:9.5 order:42]
 }
 
+// Who signs in gets a new session, so that one which was planted on them is worth
+// nothing. The audit cannot see it yet, and names the user.
+func ExampleAudit_signIn() {
+	rec, err := core.New(printer{}, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(context.Background())
+
+	cookies := sessions.NewCookieStore([]byte("a secret key of thirty-two bytes"))
+	e := echo.New()
+	e.Use(echoaudit.Middleware(rec, echoaudit.SessionUser(cookies, "session")))
+	e.POST("/login", func(c echo.Context) error {
+		user := "alice" // whose password was checked
+		session := sessions.NewSession(cookies, "session")
+		session.Options = cookies.Options
+		session.Values["username"] = user
+		if err := echoaudit.Audit(c, "login", nil, core.As(user)); err != nil {
+			return err
+		}
+		return session.Save(c.Request(), c.Response())
+	})
+
+	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "http://example.com/login", nil))
+	// Output: login by alice from 192.0.2.1 at example.com/login map[]
+}
+
 func ExampleUser() {
 	rec, err := core.New(printer{}, core.Config{})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/ginaudit"
+	"github.com/auditing-go/auditing/nethttpaudit"
 )
 
 func TestMain(m *testing.M) {
@@ -85,6 +86,9 @@ func options(setup audittest.Setup) []ginaudit.Option {
 	}
 	if setup.User != nil {
 		opts = append(opts, ginaudit.User(func(c *gin.Context) (string, error) { return setup.User(c.Request) }))
+	}
+	if setup.RequestID != nil {
+		opts = append(opts, nethttpaudit.RequestID(setup.RequestID))
 	}
 	if setup.TrustedProxies != nil {
 		opts = append(opts, ginaudit.TrustedProxies(setup.TrustedProxies...))

@@ -51,6 +51,36 @@ func Example() {
 	// Output: refund by alice from 192.0.2.1 at example.com/refund map[amount:9.5 order:42]
 }
 
+// Who signs in gets a new session, so that one which was planted on them is worth
+// nothing. The audit cannot see it yet, and names the user.
+func ExampleAudit_signIn() {
+	rec, err := core.New(printer{}, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(context.Background())
+
+	cookies := sessions.NewCookieStore([]byte("a secret key of thirty-two bytes"))
+	r := gin.New()
+	r.Use(ginaudit.Middleware(rec, ginaudit.SessionUser(cookies, "session")))
+	r.POST("/login", func(c *gin.Context) {
+		user := "alice" // whose password was checked
+		session := sessions.NewSession(cookies, "session")
+		session.Options = cookies.Options
+		session.Values["username"] = user
+		err := ginaudit.Audit(c, "login", nil, core.As(user))
+		if err == nil {
+			err = session.Save(c.Request, c.Writer)
+		}
+		if err != nil {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+		}
+	})
+
+	r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "http://example.com/login", nil))
+	// Output: login by alice from 192.0.2.1 at example.com/login map[]
+}
+
 // The session of gin-contrib/sessions is found without being named.
 func ExampleMiddleware() {
 	rec, err := core.New(printer{}, core.Config{})

@@ -31,6 +31,12 @@ var framework = &nethttpaudit.Framework{
 	Package:  "ginaudit",
 	Request:  func(c any) *http.Request { return c.(*gin.Context).Request },
 	Sessions: contribSessions,
+	Header: func(c any) http.Header {
+		if w := c.(*gin.Context).Writer; w != nil {
+			return w.Header()
+		}
+		return nil
+	},
 }
 
 // gin's context leads to the request's only with ContextWithFallback.
@@ -65,7 +71,8 @@ func User(f func(*gin.Context) (string, error)) Option {
 }
 
 // Middleware lets the handlers behind it audit to rec. See
-// [nethttpaudit.Middleware], of which everything holds here too.
+// [nethttpaudit.Middleware], of which everything holds here too, but that sessions
+// are found.
 //
 // Unless an option says otherwise, the user is the one in the session of
 // gin-contrib/sessions, which may be installed before or after; of several
@@ -85,6 +92,8 @@ func Middleware(rec *core.Recorder, opts ...Option) gin.HandlerFunc {
 
 // Audit records that the user of c did what tag says, with fields. See
 // [core.Recorder.Audit] for what its return means, and [nethttpaudit.Audit].
+// Where one signs in, name the user with [core.As]: a new session object, the usual
+// defence against fixation, is seen from the next request on.
 //
 // gin uses c again for another request once the handler has returned. What goes
 // on after that must not use c: give it a context from [Detach].

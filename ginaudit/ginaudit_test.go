@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,6 +194,29 @@ func TestContribAPI(t *testing.T) {
 			if n := len(rec.Events()); n != 2 || rec.Last("in").User != "alice" || rec.Last("next").User != "bob" {
 				t.Errorf("%s: %+v", name, rec.Events())
 			}
+		}
+	}
+}
+
+// gin-contrib/requestid does the same, and may stand inside, too.
+func TestRequestIDOfGin(t *testing.T) {
+	makeID := func(c *gin.Context) {
+		c.Request.Header.Add("X-Request-ID", "made")
+		c.Header("X-Request-ID", "made")
+	}
+	for _, outside := range []bool{true, false} {
+		rec := audittest.New(t)
+		handlers := []gin.HandlerFunc{makeID, ginaudit.Middleware(rec.Recorder())}
+		if !outside {
+			slices.Reverse(handlers)
+		}
+		serve(get(), append(handlers, func(c *gin.Context) {
+			if err := ginaudit.Audit(c, "refund", nil, core.As("alice")); err != nil {
+				t.Error(err)
+			}
+		})...)
+		if id := rec.Last("refund").Request.ID; id != "made" {
+			t.Errorf("outside %v: ID %q", outside, id)
 		}
 	}
 }

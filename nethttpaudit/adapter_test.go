@@ -44,6 +44,9 @@ func options(setup audittest.Setup) []nethttpaudit.Option {
 	if setup.User != nil {
 		opts = append(opts, nethttpaudit.User(setup.User))
 	}
+	if setup.RequestID != nil {
+		opts = append(opts, nethttpaudit.RequestID(setup.RequestID))
+	}
 	if setup.TrustedProxies != nil {
 		opts = append(opts, nethttpaudit.TrustedProxies(setup.TrustedProxies...))
 	}

@@ -50,6 +50,35 @@ func Example() {
 	// Output: refund by alice from 192.0.2.1 at example.com/refund map[amount:9.5 order:42]
 }
 
+// Who signs in gets a new session, so that one which was planted on them is worth
+// nothing. The audit cannot see it yet, and names the user.
+func ExampleAudit_signIn() {
+	rec, err := core.New(printer{}, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(context.Background())
+
+	cookies := sessions.NewCookieStore([]byte("a secret key of thirty-two bytes"))
+	signIn := func(w http.ResponseWriter, r *http.Request) {
+		user := "alice" // whose password was checked
+		session := sessions.NewSession(cookies, "session")
+		session.Options = cookies.Options
+		session.Values["username"] = user
+		err := nethttpaudit.Audit(r, "login", nil, core.As(user))
+		if err == nil {
+			err = session.Save(r, w)
+		}
+		if err != nil {
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+		}
+	}
+	handler := nethttpaudit.Middleware(rec, nethttpaudit.SessionUser(cookies, "session"))(http.HandlerFunc(signIn))
+
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "http://example.com/login", nil))
+	// Output: login by alice from 192.0.2.1 at example.com/login map[]
+}
+
 func ExampleUser() {
 	rec, err := core.New(printer{}, core.Config{})
 	if err != nil {

@@ -28,6 +28,9 @@ type Framework struct {
 	// r, the request as it arrived; "" when it was not. It is asked when
 	// [TrustedProxies] was not given. Optional.
 	ClientIP func(c any, r *http.Request) string
+	// Header returns the response's header, in which a layer outside may have put the
+	// request's ID. It is asked only by Begin; nil is none. Optional.
+	Header func(c any) http.Header
 }
 
 // FoundSession is a session that a framework's session middleware keeps: a store
@@ -67,6 +70,9 @@ func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 		return nil, &Origin{adapter: a}
 	}
 	o := newOrigin(a, c, r)
+	if a.framework.Header != nil {
+		o.made = idIn(a.framework.Header(c))
+	}
 	inner := r.WithContext(core.NewContext(o, a.recorder, o))
 	o.inner = inner
 	return inner, o

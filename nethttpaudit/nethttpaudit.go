@@ -27,6 +27,10 @@ var framework = &Framework{Package: "nethttpaudit"}
 // Middleware lets the handlers behind it audit to rec. Install it outside of
 // every layer that audits; layers inside it may still set the user.
 //
+// net/http keeps no sessions, so without [SessionUser] or [User] nobody is known:
+// rec's logger is told so once. Install a middleware that makes request IDs outside
+// of this one (see [RequestID]).
+//
 // Path, host and client IP of an audit are those that the middleware saw. A
 // request that audits nothing reads no session and pays three allocations. A nil
 // rec leaves the choice to an outer Middleware, then to [core.SetDefault]. A nil
@@ -38,6 +42,9 @@ var framework = &Framework{Package: "nethttpaudit"}
 // [Detach] is for work that outlives the request.
 func Middleware(rec *core.Recorder, opts ...Option) func(http.Handler) http.Handler {
 	adapter := framework.Adapter(rec, opts...)
+	if rec != nil && len(adapter.settings.users) == 0 {
+		rec.Logger().Warn("auditing: nethttpaudit.Middleware was given no option that says who acts: audits without core.As are cancelled unless a Middleware outside knows the user: pass SessionUser or User")
+	}
 	return func(next http.Handler) http.Handler {
 		if next == nil {
 			next = http.DefaultServeMux
@@ -45,6 +52,9 @@ func Middleware(rec *core.Recorder, opts ...Option) func(http.Handler) http.Hand
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			inner, origin := adapter.Begin(nil, r)
 			defer origin.End()
+			if w != nil {
+				origin.made = idIn(w.Header())
+			}
 			next.ServeHTTP(w, inner)
 		})
 	}
@@ -54,7 +64,10 @@ func Middleware(rec *core.Recorder, opts ...Option) func(http.Handler) http.Hand
 // [core.Recorder.Audit] for what its return means.
 //
 // The user is looked up at each call, so that a sign-in or sign-out by the handler
-// counts at once. A session is not safe for concurrent use: on other goroutines than
+// counts at once, if it changes the session that store.Get returned. One that begins
+// a new session (store.New, sessions.NewSession: the usual defence against fixation)
+// counts from the next request on; until then the user is the one before. So name
+// the user where one signs in: core.As(user). A session is not safe for concurrent use: on other goroutines than
 // the handler's, audit with a context from [Detach].
 //
 // Without [Middleware] on the way, the path, host and client IP of r are known

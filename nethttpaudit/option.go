@@ -1,6 +1,7 @@
 package nethttpaudit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,8 +15,9 @@ import (
 type Option func(*settings)
 
 type settings struct {
-	users   []userSource
-	proxies trustedProxies
+	users     []userSource
+	proxies   trustedProxies
+	requestID func(context.Context) string
 }
 
 // userSource looks up who acts; "" is nobody.

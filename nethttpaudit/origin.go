@@ -1,6 +1,7 @@
 package nethttpaudit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -22,6 +23,7 @@ type Origin struct {
 	// What arrived: layers inside may rewrite the request before somebody audits.
 	path, host, remote, method string
 	forwarded                  []string
+	made                       string // the request's ID that a layer outside made
 
 	mu       sync.Mutex
 	turn     chan struct{}      // held by the one lookup that runs; made by the first
@@ -163,17 +165,19 @@ func (o *Origin) takeTurn(deadline time.Time) (chan struct{}, error) {
 
 // Request returns from where the request came. The facts are those that arrived;
 // the user agent and the request's ID are read when first asked for.
-func (o *Origin) Request(context.Context) *core.Request {
+func (o *Origin) Request(ctx context.Context) *core.Request {
+	id := o.requestID(ctx)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.request == nil {
 		request := &core.Request{
+			ID:   id,
 			Path: o.path, Host: hostOnly(o.host), Method: o.method,
 			IP: o.clientIP(), Peer: peer(o.remote), Forwarded: joinForwarded(o.forwarded),
 		}
 		if o.entry != nil {
 			request.UserAgent = o.entry.Header.Get("User-Agent")
-			request.ID = o.entry.Header.Get("X-Request-ID")
+			request.ID = cmp.Or(id, o.entry.Header.Get("X-Request-ID"))
 		}
 		o.request = request
 	}

@@ -37,6 +37,8 @@ type Setup struct {
 	User func(*http.Request) (string, error)
 	// TrustedProxies is the option of that name; given with none when it is empty but not nil.
 	TrustedProxies []netip.Prefix
+	// RequestID is the option of that name.
+	RequestID func(context.Context) string
 	// Contrib is the store and name for the framework's own session middleware.
 	Contrib *SessionUser
 	// Inner is what a middleware inside the adapter's makes of the request.

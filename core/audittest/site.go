@@ -24,6 +24,8 @@ type site struct {
 	client *http.Client
 	// remote replaces the peer's address when it is not "".
 	remote string
+	// before is a layer outside of the framework, when it is not nil.
+	before func(w http.ResponseWriter)
 
 	mu     sync.Mutex
 	visits map[string]*visit
@@ -55,6 +57,9 @@ func newSite(t *testing.T, a Adapter, setup Setup) *site {
 		}()
 		if v.remote != "" {
 			r.RemoteAddr = v.remote
+		}
+		if s.before != nil {
+			s.before(w)
 		}
 		app.ServeHTTP(w, r)
 	}))

@@ -13,6 +13,8 @@ import (
 // requestCases: from where.
 var requestCases = []adapterCase{
 	{name: "facts of the request", run: facts},
+	{name: "request ID that a layer outside made", run: madeRequestID},
+	{name: "request ID from the context", run: requestIDInContext},
 	{name: "percent-encoded paths", run: encodedPaths},
 	{name: "host without port", run: hosts},
 	{name: "a layer inside copies and rewrites the request", run: rewrittenCopy},

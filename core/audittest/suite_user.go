@@ -14,6 +14,7 @@ import (
 var userCases = []adapterCase{
 	{name: "signed in by the session", run: signedIn},
 	{name: "sign-in and sign-out within one request", run: signInAndOut},
+	{name: "sign-in with a new session", run: signInWithNewSession},
 	{name: "As beats the session", run: asBeatsSession},
 	{name: "nobody is cancelled", run: nobody},
 	{name: "nobody is an error with RequireUser", run: requireUser},

@@ -7,7 +7,29 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/auditing-go/auditing/core"
 )
+
+// signInWithNewSession: the usual defence against fixation. As names the user at
+// once, and the next request finds them.
+func signInWithNewSession(t *testing.T, a Adapter) {
+	rec, store := New(t), newServerStore()
+	s := newSite(t, a, bySession(rec, store))
+	s.signIn(store, "mallory")
+	s.get("/login", func(c *Call) {
+		session := sessions.NewSession(store, sessionName)
+		session.Options = &sessions.Options{Path: "/"}
+		session.Values["username"] = "alice"
+		wantNil(t, c.Audit("login", nil, core.As("alice")))
+		wantNil(t, session.Save(c.Request, c.Writer))
+	})
+	wantUser(t, rec, "login", "alice")
+	wantNil(t, s.audited("/x", "refund"))
+	wantUser(t, rec, "refund", "alice")
+}
 
 // numberAsJSON: in a session that is kept as JSON an integer is a float64 when it
 // comes back.
