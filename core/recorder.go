@@ -262,7 +262,7 @@ func (r *Recorder) wait(c *call, full bool) error {
 	return nil
 }
 
-// Read asks the store for one page of events. A store that cannot read gives an
+// Read asks the store for one page of events, see [Reader]. A store that cannot read gives an
 // error that is [errors.ErrUnsupported].
 func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 	if r == nil || r.store == nil {

@@ -26,14 +26,16 @@ import (
 //   - A batch is not a transaction: part of it may become visible first.
 //   - Save ends soon after ctx does. The ctx is the recorder's, not a request's.
 //   - Events come normalised, see [Event.Normalize]. A store that returns nil has
-//     kept every one of their values.
+//     kept every one of their values: numbers by value, all else in its kind.
 type Store interface {
 	Save(ctx context.Context, events []Event) error
 }
 
 // Reader is a Store that can be asked for what it keeps.
 type Reader interface {
-	// Read returns one page of the events that match q, newest first.
+	// Read returns one page of the events that match q, newest first. Their values
+	// have the kinds they were audited with, but numbers are equal by value only: an
+	// int64 in a column of floats is a float64.
 	Read(ctx context.Context, q Query) (Page, error)
 }
 

@@ -137,7 +137,7 @@ const patience = time.Minute
 // The promises, as a failure quotes them.
 const (
 	ruleDurable    = "Save returns nil only when every event of the batch is durable; from then on Read gives it, after Flush where there is one"
-	ruleValues     = "a store that returns nil has kept every one of the event's values, each with its kind"
+	ruleValues     = "a store that returns nil has kept every one of the event's values, each with its kind and numbers by value"
 	ruleAbsent     = "a field that is not in the event reads back as absent, not as nil"
 	ruleAny        = "every normalised event can be stored, whatever its tag, its field names and its values are"
 	ruleOnce       = "an event's ID is stored once, however often and in whichever way Save is given it; one that is stored already is a success"
