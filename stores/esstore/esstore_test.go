@@ -41,9 +41,16 @@ func openOn(t testing.TB, url, index string, cfg esstore.Config) *esstore.Store 
 func TestContract(t *testing.T) {
 	estest.Each(t, func(t *testing.T, url string) {
 		names := map[core.Store]string{}
+		p := newProxy(t, url)
+		outage := func(name string, status int, body string) storetest.Option {
+			return storetest.Outage(name, func(*testing.T, core.Store) func() {
+				p.check = func(w http.ResponseWriter, _ *http.Request) bool { return !refuse(w, status, body) }
+				return func() { p.check = nil }
+			})
+		}
 		open := func(t *testing.T) core.Store {
 			index := estest.Index(t, url)
-			s := openOn(t, url, index, esstore.Config{})
+			s := openOn(t, p.URL, index, esstore.Config{})
 			names[s] = index
 			return s
 		}
@@ -55,7 +62,9 @@ func TestContract(t *testing.T) {
 			}
 			return s.(*esstore.Store)
 		}
-		storetest.Run(t, open, storetest.Reopen(reopen))
+		storetest.Run(t, open, storetest.Reopen(reopen),
+			outage("no rights", http.StatusForbidden, `{"error":{"type":"security_exception","reason":"no"}}`),
+			outage("a proxy without a server", http.StatusNotFound, `<html>default backend</html>`))
 	})
 }
 
