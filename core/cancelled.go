@@ -10,14 +10,28 @@ import (
 const (
 	// cancelWarningEvery is how often the recorder warns of cancelled audits.
 	cancelWarningEvery = 10 * time.Second
-	// maxCancelTags is how many tags one warning names.
-	maxCancelTags = 20
+	// maxWarnedTags is how many tags one warning names.
+	maxWarnedTags = 20
 )
+
+// warnedTags are those that the next warning names, in the order of their first
+// audits; "…" stands for more.
+type warnedTags []string
+
+func (t *warnedTags) add(tag string) {
+	if tag = values.Cut(tag, maxTagBytes); len(*t) > maxWarnedTags || slices.Contains(*t, tag) {
+		return
+	}
+	if len(*t) == maxWarnedTags {
+		tag = "…"
+	}
+	*t = append(*t, tag)
+}
 
 // cancelWarning gathers what the next warning says. Recorder.mu guards it.
 type cancelWarning struct {
 	timer *time.Timer // runs for ten seconds after a warning
-	tags  []string    // in the order of their first audits
+	tags  warnedTags
 	count int
 }
 
@@ -32,14 +46,7 @@ func (r *Recorder) cancelAudit(tag string) error {
 	r.stats.Cancelled++
 	w := &r.cancelled
 	w.count++
-	if tag = values.Cut(tag, maxTagBytes); !slices.Contains(w.tags, tag) {
-		if len(w.tags) == maxCancelTags {
-			tag = "…"
-		}
-		if len(w.tags) <= maxCancelTags {
-			w.tags = append(w.tags, tag)
-		}
-	}
+	w.tags.add(tag)
 	if w.timer != nil {
 		r.mu.Unlock()
 		return nil
@@ -66,6 +73,6 @@ func (r *Recorder) warnCancelled() {
 	}
 	r.mu.Unlock()
 	if count > 0 {
-		r.logger().Warn("auditing: cancelled: nobody could be identified: let a SessionUser or User option of the middleware find the user, or pass core.As", "tags", tags, "cancelled", count)
+		r.logger().Warn("auditing: cancelled: nobody could be identified: let a SessionUser or User option of the middleware find the user, or pass core.As", "tags", []string(tags), "cancelled", count)
 	}
 }

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,29 +13,17 @@ import (
 
 // canceller makes audits that nobody signs, and keeps what is logged of them.
 type canceller struct {
-	t   *testing.T
-	rec *Recorder
-	log logBuffer
+	t    *testing.T
+	rec  *Recorder
+	log  lockedLog
+	seen int // how much of log was looked at
 }
 
-// logBuffer is a log that is written to and read on several goroutines.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-// take returns what was logged since the last call.
-func (b *logBuffer) take() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	defer b.text.Reset()
-	return b.text.String()
+// said returns what was logged since the last call.
+func (c *canceller) said() string {
+	all := c.log.String()
+	defer func() { c.seen = len(all) }()
+	return all[c.seen:]
 }
 
 func newCanceller(t *testing.T) *canceller {
@@ -57,7 +44,7 @@ func (c *canceller) cancel(tag string, n int) {
 func (c *canceller) want(texts ...string) {
 	c.t.Helper()
 	synctest.Wait()
-	got := c.log.take()
+	got := c.said()
 	if lines := strings.Count(got, "\n"); len(texts) == 0 && got != "" || len(texts) > 0 && lines != 1 {
 		c.t.Errorf("logged %q", got)
 		return
@@ -126,13 +113,13 @@ func TestWarningAboutCancelledAuditsIsBounded(t *testing.T) {
 		}
 		c.cancel("tag0", 1)
 		time.Sleep(cancelWarningEvery)
-		c.want("[tag0 tag1 ", fmt.Sprintf(" tag%d …]", maxCancelTags-1), "cancelled=2001")
-		for i := range 2 * maxCancelTags {
+		c.want("[tag0 tag1 ", fmt.Sprintf(" tag%d …]", maxWarnedTags-1), "cancelled=2001")
+		for i := range 2 * maxWarnedTags {
 			c.cancel(fmt.Sprint(i, strings.Repeat("long", 10_000)), 1)
 		}
 		time.Sleep(cancelWarningEvery)
 		synctest.Wait()
-		if n := len(c.log.take()); n == 0 || n > (maxCancelTags+1)*maxTagBytes {
+		if n := len(c.said()); n == 0 || n > (maxWarnedTags+1)*maxTagBytes {
 			t.Errorf("logged %d bytes", n)
 		}
 	})

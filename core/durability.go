@@ -41,8 +41,8 @@ func (r *Recorder) durability(tag string) (d Durability) {
 type lostReport struct {
 	due   atomic.Bool // something is to be reported
 	count int
-	tag   string // of the last one
-	err   error
+	tags  warnedTags
+	err   error // of the last one
 	next  time.Time
 }
 
@@ -50,7 +50,8 @@ const lostReportEvery = 10 * time.Second
 
 func (l *lostReport) add(tag string, err error) {
 	l.count++
-	l.tag, l.err = tag, err
+	l.tags.add(tag)
+	l.err = err
 	l.due.Store(true)
 }
 
@@ -67,9 +68,9 @@ func (r *Recorder) reportLost() {
 		r.mu.Unlock()
 		return
 	}
-	count, tag, err := l.count, l.tag, l.err
-	l.count, l.err, l.next = 0, nil, now.Add(lostReportEvery)
+	count, tags, err := l.count, l.tags, l.err
+	l.count, l.tags, l.err, l.next = 0, nil, nil, now.Add(lostReportEvery)
 	l.due.Store(false)
 	r.mu.Unlock()
-	r.logger().Warn("auditing: best-effort events were not stored", "events", count, "last tag", tag, "last error", err)
+	r.logger().Warn("auditing: best-effort events were not stored", "events", count, "tags", []string(tags), "last error", err)
 }

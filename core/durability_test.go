@@ -97,14 +97,15 @@ func TestBestEffortIsNeverSilent(t *testing.T) {
 			t.Errorf("%d reports after a while:\n%s", n, log.String())
 		}
 		audit()
+		wantErr(t, rec.Audit(t.Context(), "view.detail", nil, As("me")))
 		wantErr(t, rec.Close(t.Context()))
 		if n := reports(); n != 3 {
 			t.Errorf("%d reports after Close:\n%s", n, log.String())
 		}
-		if s := log.String(); !strings.Contains(s, `last tag"=view`) || !strings.Contains(s, errStore.Error()) || strings.Contains(s, "hunter2") {
+		if s := log.String(); !strings.Contains(s, `tags="[view view.detail]"`) || !strings.Contains(s, errStore.Error()) || strings.Contains(s, "hunter2") {
 			t.Errorf("logged %s", s)
 		}
-		wantStats(t, rec, Stats{Attempted: 7, Failed: 7, Batches: 7})
+		wantStats(t, rec, Stats{Attempted: 8, Failed: 8, Batches: 8})
 	})
 }
 

@@ -19,7 +19,7 @@ var (
 	// ErrQueueFull means that too many audits wait for the store; the event is not stored.
 	ErrQueueFull = errors.New("too many audits wait for the store")
 	// ErrClosed means that the recorder is closed; the event is not stored.
-	ErrClosed = errors.New("the recorder is closed")
+	ErrClosed = errors.New("the recorder is closed: call its Close when the last audit has returned, say after the Shutdown of the server")
 	// ErrTimeout means that the audit's time ran out before the store took the event; it is not stored.
 	ErrTimeout = errors.New("the store did not take the event in time")
 	// ErrUnknown means that a write was sent and nobody learnt how it ended: the

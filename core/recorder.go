@@ -19,7 +19,7 @@ type Config struct {
 	// Timeout is how long one audit may take, retries included. Defaults to [DefaultTimeout].
 	Timeout time.Duration
 	// RequireUser makes an audit without a user return [ErrNoUser] instead of
-	// being cancelled quietly.
+	// being cancelled.
 	RequireUser bool
 	// MaxEventBytes is how large one event may be before its largest values are
 	// cut and marked. Defaults to [DefaultMaxEventBytes].
