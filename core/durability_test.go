@@ -98,6 +98,7 @@ func TestBestEffortIsNeverSilent(t *testing.T) {
 		}
 		audit()
 		wantErr(t, rec.Audit(t.Context(), "view.detail", nil, As("me")))
+		synctest.Wait()
 		wantErr(t, rec.Close(t.Context()))
 		if n := reports(); n != 3 {
 			t.Errorf("%d reports after Close:\n%s", n, log.String())
