@@ -262,8 +262,8 @@ func (r *Recorder) wait(c *call, full bool) error {
 	return nil
 }
 
-// Read asks the store for one page of events, see [Reader]. A store that cannot read gives an
-// error that is [errors.ErrUnsupported].
+// Read asks the store for one page of events. An error may stand beside what can be
+// read, see [Reader]; of a store that cannot read it is [errors.ErrUnsupported].
 func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 	if r == nil || r.store == nil {
 		return Page{}, ErrNoRecorder

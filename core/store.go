@@ -36,6 +36,10 @@ type Reader interface {
 	// Read returns one page of the events that match q, newest first. Their values
 	// have the kinds they were audited with, but numbers are equal by value only: an
 	// int64 in a column of floats is a float64.
+	//
+	// It leaves nothing out in silence: what can be read is in the page, and what cannot
+	// is named by an error beside it, on every page that lacks it. With an error the page
+	// may be empty.
 	Read(ctx context.Context, q Query) (Page, error)
 }
 

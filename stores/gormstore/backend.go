@@ -2,8 +2,9 @@ package gormstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
+	"strings"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -14,7 +15,7 @@ import (
 // concurrent use.
 type Backend interface {
 	// Relations reads the catalogue: the relations of these names, or with nil
-	// names every one that has a column audit_id.
+	// names every table that [Relation.Audits], no views.
 	Relations(ctx context.Context, names []string) ([]Relation, error)
 	// Lookup is Relations of these names for a Save: like Write, it does not wait for
 	// connections that others hold.
@@ -38,12 +39,18 @@ type Backend interface {
 
 	// DB returns the GORM handle, nil when there is none.
 	DB() *gorm.DB
-	// Query runs a SELECT.
-	Query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	// Query runs a SELECT whose columns are all made by Select, or are numbers, and
+	// returns its rows. often says that the same text is likely to come again. It does
+	// not wait for long for a table that somebody has locked.
+	Query(ctx context.Context, often bool, query string, args ...any) ([][]any, error)
 	// Table returns the quoted and qualified name of a table.
 	Table(name string) string
-	// Select returns the expression that reads a column of that kind.
-	Select(column string, k Kind) string
+	// Typed turns a quoted column of that kind into an expression of the kind's own
+	// type, which for a [LocalTime] is the type of a [Time].
+	Typed(column string, k Kind) string
+	// Select turns a Typed expression into what [Backend.Value] reads, the same whatever
+	// the session is set to, and in one type for every kind.
+	Select(typed string, k Kind) string
 	// Param returns the placeholder of the nth argument, from 1, for a comparison
 	// with a column of that kind.
 	Param(n int, k Kind) string
@@ -51,11 +58,22 @@ type Backend interface {
 	// the order of what Select reads: a time that it never reads becomes the next that
 	// it may.
 	Arg(v any, k Kind) any
+	// Moment spells a time as a constant, for a comparison with a column of that kind.
+	Moment(t time.Time, k Kind) string
+	// Odd says which rows lie among the others although their datetime or audit_id is
+	// none that orders as times and ids do.
+	Odd() Odd
+	// Extra is a condition on at least the rows whose audit_extra has v as the field
+	// name, nil when it lacks it, and few others; "" when SQL cannot tell. param adds an argument.
+	Extra(name string, v any, param func(v any, k Kind) string) string
 	// Value returns what Select read as a normalised value.
 	Value(raw any, k Kind) (any, error)
-	// SchemaChanged reports whether err says that a table or column is not what the
-	// catalogue says.
-	SchemaChanged(err error) bool
+	// WhyUnread sorts the error of a Query: Stale means that a table is locked or not
+	// what the catalogue says, Refused that one cannot be read.
+	WhyUnread(err error) Reason
+	// Retype returns the statement that gives a column the type of its kind, "" when
+	// the database has none.
+	Retype(table string, c Column) string
 	// Reason says why a row was refused, without any value of it.
 	Reason(err error) string
 
@@ -71,35 +89,79 @@ type Backend interface {
 // takes long: it is asked again later.
 var ErrUnderWay = errors.New("the table is growing")
 
+// Odd is conditions on columns, "" when no row can meet them.
+type Odd struct{ Time, ID string }
+
 // Relation is an entry of the catalogue: a table or anything else that takes its name.
 type Relation struct {
 	Name    string
 	Columns []Column
-	// Table says that it is an ordinary table; a view takes the name all the same.
+	// Table says that it is a table; a view takes the name all the same.
 	Table bool
 	// UniqueID says that audit_id is unique.
 	UniqueID bool
 	// Plain says that it has no key, index, constraint, default or NOT NULL.
 	Plain bool
+
+	// Parts is how many tables it consists of beside itself.
+	Parts int
+	// Place is an expression of a uuid that tells a row by where it is stored, "" when
+	// there is none.
+	Place string
+	// Denied is the statement that gives a right to read, "" when there is one.
+	Denied string
+	// Locked says that another session keeps everybody from reading it just now.
+	Locked bool
 }
 
-// Ours reports whether a relation is a table of audits: it has all base columns,
-// and audit_id is unique.
-func (r Relation) Ours() bool {
-	if !r.Table || !r.UniqueID {
-		return false
-	}
-	kinds := map[string]Kind{}
+// column returns the column of that name.
+func (r Relation) column(name string) (Column, bool) {
 	for _, c := range r.Columns {
-		kinds[c.Name] = c.Kind
-	}
-	for _, c := range baseColumns {
-		k, ok := kinds[c.Name]
-		if !ok || k != c.Kind && !(c.Name == "datetime" && k == LocalTime) {
-			return false
+		if c.Name == name {
+			return c, true
 		}
 	}
-	return true
+	return Column{}, false
+}
+
+// Audits reports whether a relation holds audits, in whatever state it is: it has at
+// least two of the four columns that only tables of audits have.
+func (r Relation) Audits() bool {
+	n := 0
+	for _, c := range baseColumns {
+		if _, ok := r.column(c.Name); ok && strings.HasPrefix(c.Name, "audit_") {
+			n++
+		}
+	}
+	return n >= 2
+}
+
+// Ours reports whether a relation is a table of audits as a store writes to it: it has
+// all base columns, and audit_id is unique.
+func (r Relation) Ours() bool {
+	why, _ := r.unfit()
+	return why == ""
+}
+
+// unfit says why a relation is none that a store writes to, "" when it is one, and
+// which column has to be added or made of another type, if that mends it.
+func (r Relation) unfit() (why string, mend Column) {
+	if !r.Table {
+		return "it is no table", Column{}
+	}
+	for _, want := range baseColumns {
+		c, ok := r.column(want.Name)
+		switch {
+		case !ok:
+			return "it has no column " + want.Name, want
+		case c.Type != "" || c.Kind != want.Kind && !(want.Name == "datetime" && c.Kind == LocalTime):
+			return "its column " + want.Name + " is of type " + c.typeName() + ", not " + want.typeName(), want
+		}
+	}
+	if !r.UniqueID {
+		return "its column audit_id is not unique", Column{}
+	}
+	return "", Column{}
 }
 
 // Adoptable reports whether a relation can only have been made by the Python
@@ -108,7 +170,7 @@ func (r Relation) Ours() bool {
 // adoption was interrupted is one too: it has all base columns besides.
 func (r Relation) Adoptable() bool {
 	if !r.Table || len(r.Columns) < 2 ||
-		r.Columns[0] != (Column{"username", Text}) || r.Columns[1] != (Column{"datetime", LocalTime}) {
+		r.Columns[0] != (Column{Name: "username", Kind: Text}) || r.Columns[1] != (Column{Name: "datetime", Kind: LocalTime}) {
 		return false
 	}
 	unique := r
@@ -130,6 +192,9 @@ func (r Relation) Adoptable() bool {
 		}
 		switch c.Kind {
 		case Text, Int, Float, Bool, LocalTime, Interval:
+			if c.Type != "" {
+				return false
+			}
 		default:
 			return false
 		}

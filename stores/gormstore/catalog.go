@@ -2,7 +2,6 @@ package gormstore
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +27,11 @@ type absence struct {
 	at        time.Time
 	foreign   bool // something else has the name
 	adoptable bool // it is a table of the Python library
+	rel       Relation
+}
+
+func absenceOf(rel Relation, at time.Time) absence {
+	return absence{at: at, foreign: true, adoptable: rel.Adoptable(), rel: rel}
 }
 
 // load reads all tables of audits.
@@ -41,8 +45,12 @@ func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
 	before := c.tables
 	c.tables, c.others = map[string]*Table{}, map[string]absence{}
 	for _, rel := range relations {
-		if rel.Ours() && strings.HasPrefix(rel.Name, prefix) {
+		switch {
+		case !strings.HasPrefix(rel.Name, prefix):
+		case rel.Ours():
 			c.put(rel, before)
+		default:
+			c.others[rel.Name] = absenceOf(rel, time.Now())
 		}
 	}
 	return nil
@@ -80,7 +88,7 @@ func (c *catalog) refresh(ctx context.Context, look lookup, names ...string) err
 			delete(c.others, rel.Name)
 			continue
 		}
-		c.others[rel.Name] = absence{at: now, foreign: true, adoptable: rel.Adoptable()}
+		c.others[rel.Name] = absenceOf(rel, now)
 	}
 	return nil
 }
@@ -125,16 +133,4 @@ func (c *catalog) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.tables)
-}
-
-// names returns all tables of audits, sorted.
-func (c *catalog) names() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	names := make([]string, 0, len(c.tables))
-	for name := range c.tables {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

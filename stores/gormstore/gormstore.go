@@ -98,6 +98,7 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 				"error", err, "statement", backend.DDL(s.overflowName(), nil))
 		}
 	}
+	s.warnUnfit()
 	return s, nil
 }
 

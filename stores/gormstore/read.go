@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,10 +13,14 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// Read implements [core.Reader]. With a tag it reads that tag's table and the
-// overflow table, without one every table of audits that this process knows of.
-// A row that the Python library left without a time, or with one that no event can
-// have, is read last, as of the first microsecond of the year 1.
+// Read implements [core.Reader]. With a tag it reads what has the name of that tag's
+// table, a view too, and the overflow table; without one every table of audits. A table
+// whose columns were changed is read as far as it goes; one that cannot be read is named
+// in the error, beside the events of the others.
+//
+// A row that cannot stand among the others, because it has no time or id, or none that
+// an event can have, is read last, as of the first microsecond of the year 1. In place
+// of a missing id it has one that holds for as long as the row stays where it is.
 func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	if s.isClosed() {
 		return core.Page{}, ErrClosed
@@ -24,64 +29,95 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	if _, _, err := q.Cursor(); err != nil {
 		return core.Page{}, err
 	}
-	page, err := s.read(ctx, q)
-	if err != nil && s.backend.SchemaChanged(err) {
-		if err = s.catalog.load(ctx, s.backend, s.cfg.Prefix); err == nil {
-			page, err = s.read(ctx, q)
-		}
+	page, err := s.read(ctx, q, false)
+	if err != nil && s.backend.WhyUnread(err) == Stale && ctx.Err() == nil {
+		page, err = s.read(ctx, q, true)
 	}
 	return page, err
 }
 
-func (s *Store) read(ctx context.Context, q core.Query) (core.Page, error) {
-	tables, err := s.tablesOf(ctx, q.Tag)
+// read reads a page; again says that tables have changed, or were locked, under an
+// attempt before: then those that still are are left out.
+func (s *Store) read(ctx context.Context, q core.Query, again bool) (core.Page, error) {
+	// One more than the page holds shows that there is a next page.
+	r := reading{Store: s, q: q, again: again, whole: q.After == "" && q.To.IsZero(), want: q.Limit + 1, batch: q.Limit + 1, left: map[string]string{}}
+	sources, err := r.sources(ctx)
 	if err != nil {
-		return core.Page{}, err
+		return core.Page{}, fmt.Errorf("auditing: reading the catalogue: %w", err)
 	}
-	// One more than the page holds shows that there is a next page. Once so many are
-	// found, only newer ones matter.
-	want := q.Limit + 1
-	var found []core.Event
-	for _, t := range tables {
-		var newerThan *core.Event
-		if len(found) == want {
-			newerThan = &found[want-1]
-		}
-		events, err := s.readTable(ctx, t, q, want, newerThan)
-		if err != nil {
-			return core.Page{}, fmt.Errorf("reading %s: %w", t.Name, err)
-		}
-		found = append(found, events...)
-		slices.SortFunc(found, core.Event.Compare)
-		found = found[:min(len(found), want)]
+	err = r.fill(ctx, sources, false)
+	if err == nil && len(r.found) < r.want && r.wantsOdd() {
+		err = r.fill(ctx, sources, true)
 	}
-	return q.Page(found)
+	if err != nil {
+		return core.Page{}, fmt.Errorf("auditing: reading audits: %w", err)
+	}
+	page, err := q.Page(r.found)
+	return page, errors.Join(err, r.leftOut())
 }
 
-// tablesOf returns where events of tag may be; of all tags with "".
-func (s *Store) tablesOf(ctx context.Context, tag string) ([]*Table, error) {
+// reading is one attempt at a page.
+type reading struct {
+	*Store
+	q     core.Query // normalised
+	again bool
+	whole bool // the odd rows are looked for when all others that match were read
+	want  int
+	batch int          // how many rows the next statement asks for
+	found []core.Event // the newest, at most want
+	// floor is a time that want events are not older than, although not yet found; zero
+	// when none is known.
+	floor time.Time
+	left  map[string]string // tables that are left out, and why
+}
+
+// leftOut is the error that names what is left out.
+func (r *reading) leftOut() error {
+	if len(r.left) == 0 {
+		return nil
+	}
+	var tables []string
+	for name, why := range r.left {
+		tables = append(tables, fmt.Sprintf("table %q: %s", name, why))
+	}
+	slices.Sort(tables)
+	const most = 10
+	if more := len(tables) - most; more > 0 {
+		tables = append(tables[:most], fmt.Sprint("and of ", more, " more tables"))
+	}
+	return errors.New("auditing: events that cannot be read are left out, of " + strings.Join(tables, "; of "))
+}
+
+// sources returns where events of the query may be.
+func (r *reading) sources(ctx context.Context) ([]*source, error) {
 	var names []string
-	if tag == "" {
-		if err := s.catalog.load(ctx, s.backend, s.cfg.Prefix); err != nil {
-			return nil, err
-		}
-		names = s.catalog.names()
-	} else {
-		names = []string{s.overflowName()}
-		if name, ok := s.tableName(tag); ok {
-			names = append(names, name)
-		}
-		if err := s.catalog.refresh(ctx, s.backend.Relations, s.catalog.unknown(names)...); err != nil {
-			return nil, err
+	own := ""
+	if r.q.Tag != "" {
+		names = []string{r.overflowName()}
+		if name, ok := r.tableName(r.q.Tag); ok {
+			own, names = name, append(names, name)
 		}
 	}
-	var tables []*Table
-	for _, name := range names {
-		if t := s.catalog.get(name); t != nil {
-			tables = append(tables, t)
+	relations, err := r.backend.Relations(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var sources []*source
+	for _, rel := range relations {
+		if !rel.Audits() || !strings.HasPrefix(rel.Name, r.cfg.Prefix) {
+			continue
+		}
+		src, why := r.newSource(rel, own)
+		if why == "" && rel.Locked && r.again {
+			why = "another session has locked it"
+		}
+		if why != "" {
+			r.left[rel.Name] = why
+		} else {
+			sources = append(sources, src)
 		}
 	}
-	return tables, nil
+	return sources, nil
 }
 
 // noTime is when a row is taken to be of that has no time: the first that a cursor
@@ -91,265 +127,243 @@ var noTime = time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)
 // endOfTime is when no event can be any more.
 var endOfTime = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// readTable reads the newest want events of one table.
-func (s *Store) readTable(ctx context.Context, t *Table, q core.Query, want int, newerThan *core.Event) ([]core.Event, error) {
-	part := part{table: t, want: want, newerThan: newerThan}
-	events, err := s.readPart(ctx, part, q)
-	if err == nil && t.Local && len(events) < want {
-		part.undated, part.want = true, want-len(events)
-		var undated []core.Event
-		undated, err = s.readPart(ctx, part, q)
-		events = append(events, undated...)
-	}
-	return events, err
+// wantsOdd reports whether a row without a time may match.
+func (r *reading) wantsOdd() bool {
+	return !r.q.From.After(noTime) && (r.q.To.IsZero() || noTime.Before(r.q.To))
 }
 
-// part is what is read of one table.
+// part is what is read of a source: its odd rows, or all others.
 type part struct {
-	table     *Table
-	undated   bool // the rows without a time of an event, else those with one
-	want      int
-	newerThan *core.Event // nil is no bound
+	*source
+	odd   bool
+	after *place    // what comes before it was read
+	next  time.Time // nothing that was not read yet is newer
+	done  bool
 }
 
-// readPart reads the newest events of a part. SQL finds a superset of what matches,
-// because a field may be in audit_extra; the query itself decides.
-func (s *Store) readPart(ctx context.Context, p part, q core.Query) ([]core.Event, error) {
-	var events []core.Event
-	cursor, after, err := q.Cursor()
-	if err != nil {
-		return nil, err
+// place is one in the order of rows: the time and the id, or what the row has instead.
+type place struct{ when, id any }
+
+const (
+	// fewParts are read without being asked for their newest row first.
+	fewParts = 10
+	// maxParts bounds the tables of one statement, which locks each of them.
+	maxParts = 100
+	// maxExpressions bounds a statement over wide tables.
+	maxExpressions = 8000
+	// maxBatch bounds how many rows a statement asks for, unless the page is larger.
+	maxBatch = 4000
+)
+
+// fill finds events of the sources: of their odd rows, or of all others.
+func (r *reading) fill(ctx context.Context, sources []*source, odd bool) error {
+	cursor, paged, _ := r.q.Cursor() // it was looked at before
+	first := part{odd: odd, next: endOfTime}
+	if paged {
+		first.after, first.next = &place{cursor.Time, cursor.ID}, cursor.Time
 	}
+	if odd {
+		first.next = noTime
+	}
+	parts := make([]*part, len(sources))
+	for i, src := range sources {
+		p := first
+		p.source = src
+		parts[i] = &p
+	}
+	if len(parts) > fewParts {
+		for _, some := range r.groups(parts, maxParts) {
+			if err := r.each(ctx, some, r.askNewest); err != nil {
+				return err
+			}
+		}
+		r.setFloor(parts)
+	}
+	for size := fewParts; ; size = min(2*size, maxParts) {
+		live := r.live(parts)
+		if len(live) == 0 {
+			return nil
+		}
+		slices.SortStableFunc(live, func(a, b *part) int { return b.next.Compare(a.next) })
+		if err := r.each(ctx, r.groups(live, size)[0], r.readGroup); err != nil {
+			return err
+		}
+	}
+}
+
+// setFloor finds the floor from the newest rows of the parts, if it is certain that
+// those match.
+func (r *reading) setFloor(parts []*part) {
+	r.floor = time.Time{}
+	var newest []time.Time
+	for _, p := range parts {
+		if !p.done && !p.odd && p.next.Before(endOfTime) {
+			newest = append(newest, p.next)
+		}
+	}
+	if len(newest) >= r.want && len(r.q.Fields) == 0 {
+		slices.SortFunc(newest, func(a, b time.Time) int { return b.Compare(a) })
+		r.floor = newest[r.want-1]
+	}
+}
+
+// bound is the time of which nothing older is wanted just now.
+func (r *reading) bound() time.Time {
+	if len(r.found) == r.want {
+		return r.found[r.want-1].Time
+	}
+	return r.floor
+}
+
+// live returns the parts that may hold what the page still lacks.
+func (r *reading) live(parts []*part) []*part {
 	for {
-		query, args := s.selectPage(p, q, cursor, after)
-		rows, err := s.scan(ctx, p.table, query, args)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range rows {
-			if q.Match(e) {
-				events = append(events, e)
+		bound := r.bound()
+		var live []*part
+		for _, p := range parts {
+			if !p.done && r.left[p.rel.Name] == "" && !p.next.Before(bound) {
+				live = append(live, p)
 			}
 		}
-		if len(rows) < p.want || len(events) >= p.want {
-			return events, nil
+		if len(live) > 0 || len(r.found) == r.want || r.floor.IsZero() {
+			return live
 		}
-		last := rows[len(rows)-1]
-		cursor, after = core.Cursor{Time: last.Time, ID: last.ID}, true
+		r.floor = time.Time{} // something was in its way
 	}
 }
 
-// selectPage returns the SELECT for one page of a part.
-func (s *Store) selectPage(p part, q core.Query, cursor core.Cursor, after bool) (string, []any) {
-	b, t := s.backend, p.table
-	var args []any
-	param := func(v any, k Kind) string {
-		args = append(args, b.Arg(v, k))
-		return b.Param(len(args), k)
-	}
-	when := Time
-	if t.Local {
-		when = LocalTime
-	}
-	var columns, where []string
-	for _, c := range t.columns() {
-		columns = append(columns, b.Select(Quote(c.Name), c.Kind))
-	}
-	where = append(where, `"audit_id" IS NOT NULL`)
-	datetime, order := func() string { return `"datetime"` }, `"datetime" DESC, "audit_id" DESC`
-	switch {
-	case p.undated:
-		where = append(where, `("datetime" IS NULL OR "datetime" <= `+param(noTime, when)+` OR "datetime" >= `+param(endOfTime, when)+")")
-		datetime, order = func() string { return param(noTime, when) }, `"audit_id" DESC`
-		columns[datetimeColumn] = "NULL" // infinity is no time.Time
-	case t.Local:
-		where = append(where, `"datetime" > `+param(noTime, when)+` AND "datetime" < `+param(endOfTime, when))
-	}
-	if q.Tag != "" {
-		cond := `"audit_tag" = ` + param(q.Tag, Text)
-		if name, _ := s.tableName(q.Tag); t.Local && name == t.Name {
-			// Rows of the Python library have no tag but the table's name.
-			cond = "(" + cond + ` OR "audit_tag" IS NULL)`
-		}
-		where = append(where, cond)
-	}
-	if q.User != "" {
-		where = append(where, `"username" = `+param(q.User, Text))
-	}
-	if !q.From.IsZero() {
-		where = append(where, datetime()+" >= "+param(q.From, when))
-	}
-	if !q.To.IsZero() {
-		where = append(where, datetime()+" < "+param(q.To, when))
-	}
-	if after {
-		where = append(where, "("+datetime()+`, "audit_id") < (`+param(cursor.Time, when)+", "+param(cursor.ID, UUID)+")")
-	}
-	switch {
-	case p.newerThan == nil:
-	case t.Local && !p.undated:
-		// One that the column never reads stands for the next here: also of the rows of
-		// that very moment none may be missed.
-		where = append(where, datetime()+" >= "+param(p.newerThan.Time, when))
-	default:
-		where = append(where, "("+datetime()+`, "audit_id") > (`+param(p.newerThan.Time, when)+", "+param(p.newerThan.ID, UUID)+")")
-	}
-	for _, name := range sortedNames(q.Fields) {
-		if cond := s.fieldCondition(t, name, q.Fields[name], param); cond != "" {
-			where = append(where, cond)
+// groups divides parts into what a statement can hold.
+func (r *reading) groups(parts []*part, size int) [][]*part {
+	var groups [][]*part
+	start, tables, widest := 0, 0, 0
+	for i, p := range parts {
+		tables, widest = tables+1+p.rel.Parts, max(widest, len(p.columns))
+		if n := i - start; n > 0 && (n == size || tables > maxParts || (n+1)*widest > maxExpressions) {
+			groups = append(groups, parts[start:i])
+			start, tables, widest = i, 1+p.rel.Parts, len(p.columns)
 		}
 	}
-	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + b.Table(t.Name) +
-		" WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + fmt.Sprintf(" LIMIT %d", p.want)
-	return query, args
+	return append(groups, parts[start:])
 }
 
-// fieldCondition finds at least the rows whose field is v.
-func (s *Store) fieldCondition(t *Table, name string, v any, param func(any, Kind) string) string {
-	at, ok := t.byName[name]
-	switch {
-	case v == nil && ok:
-		return Quote(name) + " IS NULL"
-	case v == nil:
-		return ""
-	case !ok:
-		return `"audit_extra" IS NOT NULL`
+// each runs f on parts. When a table makes it fail, it is run on halves of them until
+// that table stands alone, which is left out.
+func (r *reading) each(ctx context.Context, parts []*part, f func(context.Context, []*part) error) error {
+	err := f(ctx, parts)
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	kind := t.Fields[at].Kind
-	switch kind {
-	case JSON, Interval, Other: // SQL compares them otherwise than by what they read back as
-		return "(" + Quote(name) + ` IS NOT NULL OR "audit_extra" IS NOT NULL)`
+	switch why := r.backend.WhyUnread(err); {
+	case why == Unavailable, why == Stale && !r.again:
+		return err
+	case len(parts) == 1:
+		r.left[parts[0].rel.Name] = r.backend.Reason(err)
+		return nil
 	}
-	fitted, ok := comparable(v, kind)
-	// The Python library has put times into a LocalTime that it does not keep.
-	if !ok || kind != LocalTime && !s.backend.Keeps(fitted, kind) {
-		return `"audit_extra" IS NOT NULL`
+	half := len(parts) / 2
+	if err := r.each(ctx, parts[:half], f); err != nil {
+		return err
 	}
-	return "(" + Quote(name) + " = " + param(fitted, kind) + ` OR "audit_extra" IS NOT NULL)`
+	return r.each(ctx, parts[half:], f)
 }
 
-// comparable is v as a column of kind k may hold it, numbers by their value.
-func comparable(v any, k Kind) (any, bool) {
-	switch v := v.(type) {
-	case float64:
-		if k == Int && f64IsInt(v) {
-			return int64(v), true
-		}
-	case int64:
-		if k == Float && f64IsInt(float64(v)) && int64(float64(v)) == v {
-			return float64(v), true
-		}
-	case uint64:
-		if k == Float && uint64(float64(v)) == v {
-			return float64(v), true
-		}
-	}
-	return fits(v, k)
-}
-
-func f64IsInt(f float64) bool { return f >= -1<<63 && f < 1<<63 && f == float64(int64(f)) }
-
-// columns returns all columns of the table that are read, the base columns first.
-func (t *Table) columns() []Column {
-	columns := BaseColumns()
-	if t.Local {
-		columns[datetimeColumn].Kind = LocalTime
-	}
-	return append(columns, t.Fields...)
-}
-
-func (s *Store) scan(ctx context.Context, t *Table, query string, args []any) ([]core.Event, error) {
-	rows, err := s.backend.Query(ctx, query, args...)
+// askNewest asks parts for the time of their newest row, of the odd ones whether there
+// are any.
+func (r *reading) askNewest(ctx context.Context, parts []*part) error {
+	query, args := r.newestQuery(parts)
+	// That what comes behind a cursor is asked for is as usual as that everything is.
+	often := parts[0].odd || r.q.User == "" && r.q.From.IsZero() && r.q.To.IsZero() && len(r.q.Fields) == 0
+	rows, err := r.backend.Query(ctx, often, query, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer rows.Close()
-	columns := t.columns()
-	raw := make([]any, len(columns))
-	into := make([]any, len(columns))
-	for i := range raw {
-		into[i] = &raw[i]
+	for _, p := range parts {
+		p.done = true
 	}
-	var events []core.Event
-	for rows.Next() {
-		clear(raw)
-		if err := rows.Scan(into...); err != nil {
-			return nil, err
+	for _, row := range rows {
+		p := parts[number(row[0])]
+		p.done = false
+		if v, err := r.backend.Value(row[1], Time); err == nil {
+			if at, ok := v.(time.Time); ok && at.Before(p.next) && at.After(noTime) {
+				p.next = at
+			}
 		}
-		e, err := s.event(t, columns, raw)
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, e)
 	}
-	return events, rows.Err()
+	return nil
 }
 
-// event puts one row together again.
-func (s *Store) event(t *Table, columns []Column, raw []any) (core.Event, error) {
-	values := make([]any, len(raw))
-	for i, c := range columns {
-		kind := c.Kind
-		if c.Name == "audit_request" {
-			kind = Text // it is parsed below, into a struct
-		}
-		v, err := s.backend.Value(raw[i], kind)
-		if err != nil {
-			return core.Event{}, fmt.Errorf("column %q: %w", c.Name, err)
-		}
-		values[i] = v
+// readGroup reads the next rows of parts, which are all odd or all not.
+func (r *reading) readGroup(ctx context.Context, parts []*part) error {
+	bound := r.bound()
+	query, args := r.pageQuery(parts, bound)
+	rows, err := r.backend.Query(ctx, false, query, args...)
+	if err != nil {
+		return err
 	}
-	e := core.Event{Tag: t.Name, Fields: core.Fields{}}
-	var request core.Request
-	text := func(v any) string {
-		if v != nil {
-			e.Request = &request
-		}
-		str, _ := v.(string)
-		return str
-	}
-	for i, v := range values[len(baseColumns):] {
-		if v != nil {
-			e.Fields[columns[len(baseColumns)+i].Name] = v
+	events := make([]core.Event, 0, len(rows))
+	var last *place
+	for _, row := range rows {
+		p := parts[number(row[0])]
+		e, sound := r.event(p, row)
+		switch {
+		case sound:
+			events = append(events, e)
+			last = &place{e.Time, e.ID}
+		case p.odd:
+			r.left[p.rel.Name] = "it has rows without an audit_id"
+		default:
+			p.seen = true
+			last = &place{row[1], row[2]}
 		}
 	}
-	for i, c := range columns[:len(baseColumns)] {
-		switch v := values[i]; c.Name {
-		case "username":
-			e.User, _ = v.(string)
-		case "datetime":
-			var ok bool
-			if e.Time, ok = v.(time.Time); !ok {
-				e.Time = noTime
+	matching := r.matching(events)
+	for _, p := range parts {
+		switch {
+		case len(rows) == r.batch && last != nil:
+			p.after = last
+			if at, ok := last.when.(time.Time); ok {
+				p.next = at
 			}
-		case "ip":
-			request.IP = text(v)
-		case "host":
-			request.Host = text(v)
-		case "path":
-			request.Path = text(v)
-		case "audit_id":
-			e.ID, _ = v.(uuid.UUID)
-		case "audit_tag":
-			if tag, ok := v.(string); ok {
-				e.Tag = tag
-			}
-		case "audit_request":
-			if details, ok := v.(string); ok {
-				if err := request.ParseDetails([]byte(details)); err != nil {
-					return core.Event{}, fmt.Errorf("column %q: %w", c.Name, err)
-				}
-				if details != "null" {
-					e.Request = &request
-				}
-			}
-		case "audit_extra":
-			if m, ok := v.(map[string]any); ok {
-				for name, v := range m {
-					e.Fields[name] = v
-				}
-			}
+		case bound.IsZero() || p.odd:
+			p.done = true
+		default: // all that is not older was read
+			p.after, p.next = &place{bound, uuid.Nil}, bound.Add(-time.Microsecond)
 		}
 	}
-	return e, nil
+	if len(matching) < len(rows)/2 {
+		r.batch = max(r.want, min(4*r.batch, maxBatch))
+	}
+	r.found = append(r.found, matching...)
+	slices.SortFunc(r.found, core.Event.Compare)
+	// What is read through two names, as a table and its parent are, comes once.
+	r.found = slices.CompactFunc(r.found, func(a, b core.Event) bool { return a.Compare(b) == 0 })
+	r.found = r.found[:min(len(r.found), r.want)]
+	return nil
+}
+
+// matching returns those of events that match: SQL finds a superset.
+func (r *reading) matching(events []core.Event) []core.Event {
+	q := r.q
+	q.Limit = core.MaxLimit
+	var found []core.Event
+	for some := range slices.Chunk(events, core.MaxLimit) {
+		page, _ := q.Page(some) // the cursor was looked at before
+		found = append(found, page.Events...)
+	}
+	return found
+}
+
+// number is a number that was selected.
+func number(v any) int {
+	switch v := v.(type) {
+	case int64:
+		return int(v)
+	case string:
+		n := 0
+		for _, c := range v {
+			n = 10*n + int(c-'0')
+		}
+		return n
+	}
+	return 0
 }

@@ -1,6 +1,7 @@
 package gormstore
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -28,21 +29,37 @@ const (
 	Interval  // a span of time, as in tables of the Python library
 )
 
+// kindNames are the types of kinds as messages name them.
+var kindNames = [...]string{"another", "text", "bigint", "double precision", "boolean", "timestamptz", "bytea", "jsonb", "uuid", "timestamp", "interval"}
+
+// typeName is the type of a column as messages name it.
+func (c Column) typeName() string { return cmp.Or(c.Type, kindNames[c.Kind]) }
+
 // Column is a column of a table.
 type Column struct {
 	Name string
 	Kind Kind
+	// Type is the database's name of a type that reads as the Kind and does not keep
+	// all of its values, or that no kind has: nothing is written into it. It is "" for
+	// the types that a store makes.
+	Type string
 }
 
 // The columns that every table has. Their order is the one of a new table, whose
 // fields come between path and audit_id.
 var baseColumns = []Column{
-	{"username", Text}, {"datetime", Time}, {"ip", Text}, {"host", Text}, {"path", Text},
-	{"audit_id", UUID}, {"audit_tag", Text}, {"audit_request", JSON}, {"audit_extra", JSON},
+	{Name: "username", Kind: Text}, {Name: "datetime", Kind: Time}, {Name: "ip", Kind: Text}, {Name: "host", Kind: Text}, {Name: "path", Kind: Text},
+	{Name: "audit_id", Kind: UUID}, {Name: "audit_tag", Kind: Text}, {Name: "audit_request", Kind: JSON}, {Name: "audit_extra", Kind: JSON},
 }
 
-// datetimeColumn is the place of the time among the base columns.
-const datetimeColumn = 1
+// isBase are the names of the base columns.
+var isBase = func() map[string]bool {
+	m := map[string]bool{}
+	for _, c := range baseColumns {
+		m[c.Name] = true
+	}
+	return m
+}()
 
 // leadingColumns is how many of the base columns stand before the fields.
 const leadingColumns = 5
@@ -80,10 +97,10 @@ func Lacking(have, want []Column) []Column {
 	return lacking
 }
 
-// Table is a table of audits as the catalogue has it. It does not change.
+// Table is a table of audits that is written to, as the catalogue has it. It does not change.
 type Table struct {
 	Name string
-	// Fields are the columns that are not base columns.
+	// Fields are the columns that are not base columns; Other is what is not written.
 	Fields []Column
 	// Local says that datetime is a [LocalTime].
 	Local bool
@@ -97,15 +114,14 @@ type Table struct {
 
 func newTable(rel Relation) *Table {
 	t := &Table{Name: rel.Name, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now(), since: time.Now()}
-	base := map[string]bool{}
-	for _, c := range baseColumns {
-		base[c.Name] = true
-	}
 	for _, c := range rel.Columns {
 		t.byLower[strings.ToLower(c.Name)] = true
-		if base[c.Name] {
+		if isBase[c.Name] {
 			t.Local = t.Local || c.Name == "datetime" && c.Kind == LocalTime
 			continue
+		}
+		if c.Type != "" {
+			c.Kind = Other
 		}
 		t.byName[c.Name] = len(t.Fields)
 		t.Fields = append(t.Fields, c)
@@ -166,7 +182,7 @@ func wantedColumns(t *Table, fields core.Fields, maxColumns int) []Column {
 		if total+len(wanted) >= maxColumns {
 			break
 		}
-		wanted = append(wanted, Column{name, kind})
+		wanted = append(wanted, Column{Name: name, Kind: kind})
 	}
 	return wanted
 }

@@ -11,6 +11,8 @@ func (s *Store) foreign(name string) string {
 		return ""
 	case a.adoptable:
 		return "is of the Python library, and this store may not alter it to take it over"
+	case a.rel.Audits():
+		return "is not written to: " + s.unfit(a.rel)
 	}
 	return "is not one of audits and is left alone"
 }

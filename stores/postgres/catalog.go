@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,26 +31,52 @@ var types = map[gormstore.Kind]string{
 	gormstore.Time: "timestamptz", gormstore.Bytes: "bytea", gormstore.JSON: "jsonb", gormstore.UUID: "uuid",
 }
 
+// readAs are types that read as a kind but do not keep all of its values, or pad and
+// round them.
+var readAs = map[string]gormstore.Kind{
+	"character varying": gormstore.Text, "character": gormstore.Text, "name": gormstore.Text, "citext": gormstore.Text,
+	"integer": gormstore.Int, "smallint": gormstore.Int, "json": gormstore.JSON,
+	"timestamp with time zone": gormstore.Time, "timestamp without time zone": gormstore.LocalTime,
+}
+
+// precision is what a type has in brackets.
+var precision = regexp.MustCompile(`\([0-9,]+\)`)
+
+// columnOf is a column of a type as the catalogue spells it.
+func columnOf(name, typ string) gormstore.Column {
+	if k, ok := kinds[typ]; ok {
+		return gormstore.Column{Name: name, Kind: k}
+	}
+	return gormstore.Column{Name: name, Kind: readAs[precision.ReplaceAllString(typ, "")], Type: typ}
+}
+
+// relationsQuery gives one row for each relation. Its columns stand in one text, names
+// and types in turn between characters that no name has: that is twice as fast as rows.
 const relationsQuery = `
-SELECT c.relname, c.relkind = 'r' AND NOT c.relispartition,
+SELECT c.relname, c.relkind IN ('r', 'p') AND NOT c.relispartition,
   EXISTS (SELECT 1 FROM pg_index i JOIN pg_attribute k ON k.attrelid = c.oid AND k.attnum = i.indkey[0]
     WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
       AND i.indnkeyatts = 1 AND k.attname = 'audit_id'),
-  NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass
+  c.relkind = 'r' AND NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass
     OR EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid)
     OR EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid)
     OR EXISTS (SELECT 1 FROM pg_attribute k WHERE k.attrelid = c.oid AND k.attnum > 0 AND NOT k.attisdropped
       AND (k.attnotnull OR k.atthasdef OR k.attidentity <> ''))),
-  a.attname, format_type(a.atttypid, a.atttypmod)
+  CASE WHEN c.relkind = 'p' THEN (SELECT count(*) FROM pg_partition_tree(c.oid)) ELSE 0 END,
+  c.relkind IN ('r', 'p', 'm'),
+  CASE WHEN has_table_privilege(c.oid, 'SELECT') THEN '' ELSE format('GRANT SELECT ON %I.%I TO %I', n.nspname, c.relname, current_user) END,
+  c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()),
+  (SELECT string_agg(a.attname || chr(30) || format_type(a.atttypid, a.atttypmod), chr(30) ORDER BY a.attnum)
+    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = $1 AND `
 
 const (
-	byNames   = `c.relname = ANY($2)`
-	withAudit = `c.oid IN (SELECT attrelid FROM pg_attribute WHERE attname = 'audit_id' AND NOT attisdropped) AND c.relkind = 'r' AND $2::text[] IS NULL`
-	inOrder   = ` ORDER BY c.relname, a.attnum`
+	byNames   = `c.relname = ANY($2::text[])`
+	withAudit = `c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND $2::text[] IS NULL AND 2 <= (SELECT count(*) FROM pg_attribute a
+  WHERE a.attrelid = c.oid AND a.attname IN ('audit_id', 'audit_tag', 'audit_request', 'audit_extra') AND NOT a.attisdropped)`
+	inOrder = ` ORDER BY c.relname`
 )
 
 // querier is a pool, a connection or a transaction.
@@ -109,17 +137,21 @@ func scanRelations(rows interface {
 	var relations []gormstore.Relation
 	for rows.Next() {
 		var rel gormstore.Relation
-		var column, typ sql.NullString
-		if err := rows.Scan(&rel.Name, &rel.Table, &rel.UniqueID, &rel.Plain, &column, &typ); err != nil {
+		var placed bool
+		var columns sql.NullString
+		if err := rows.Scan(&rel.Name, &rel.Table, &rel.UniqueID, &rel.Plain, &rel.Parts, &placed, &rel.Denied, &rel.Locked, &columns); err != nil {
 			return nil, err
 		}
-		if n := len(relations); n == 0 || relations[n-1].Name != rel.Name {
-			relations = append(relations, rel)
+		if placed {
+			rel.Place = "md5(tableoid || ' ' || ctid)::uuid"
 		}
-		if column.Valid {
-			last := &relations[len(relations)-1]
-			last.Columns = append(last.Columns, gormstore.Column{Name: column.String, Kind: kinds[typ.String]})
+		if columns.Valid {
+			words := strings.Split(columns.String, "\x1e")
+			for i := 0; i+1 < len(words); i += 2 {
+				rel.Columns = append(rel.Columns, columnOf(words[i], words[i+1]))
+			}
 		}
+		relations = append(relations, rel)
 	}
 	return relations, rows.Err()
 }

@@ -2,21 +2,131 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
-// Query implements [gormstore.Backend].
-func (b *backend) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return b.pool.QueryContext(ctx, query, args...)
+// readLockTimeout is how long a read waits for a table that somebody has locked. The
+// setting ends with the read's own transaction.
+const readLockTimeout = "SELECT set_config('lock_timeout', '1s', true)"
+
+// Query implements [gormstore.Backend]: in one round trip, and without anything that
+// would stay on the connection but statements named after their text.
+func (b *backend) Query(ctx context.Context, often bool, query string, args ...any) (rows [][]any, err error) {
+	params := make([][]byte, len(args))
+	for i, v := range args {
+		params[i] = textOf(v)
+	}
+	for range 2 {
+		var lost bool
+		rows, lost, err = b.query(ctx, often, query, params)
+		if err == nil || !lost || ctx.Err() != nil {
+			break
+		}
+	}
+	return rows, err
+}
+
+// query runs Query once; lost says that the connection was.
+func (b *backend) query(ctx context.Context, often bool, query string, params [][]byte) (rows [][]any, lost bool, err error) {
+	conn, err := b.pool.Conn(ctx)
+	if err != nil {
+		return nil, false, notConnected{err}
+	}
+	defer conn.Close()
+	err = errForeignDriver
+	_ = conn.Raw(func(driverConn any) error {
+		c, ok := driverConn.(*stdlib.Conn)
+		if !ok {
+			return nil
+		}
+		pg := c.Conn().PgConn()
+		state := "26000" // no such statement
+		if often && c.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+			name := fmt.Sprintf("auditing_%016x", uint64(lockKey("read", query)))
+			execute := func(p *pgconn.Pipeline) { p.SendQueryPrepared(name, params, nil, nil) }
+			if rows, err = pipeline(ctx, pg, execute); sqlState(err) == state {
+				rows, err = pipeline(ctx, pg, func(p *pgconn.Pipeline) { p.SendPrepare(name, query, nil); execute(p) })
+			}
+			state = sqlState(err)
+		}
+		if state == "26000" || state == "42P05" {
+			rows, err = pipeline(ctx, pg, func(p *pgconn.Pipeline) { p.SendQueryParams(query, params, nil, nil, nil) })
+		}
+		lost = c.Conn().IsClosed()
+		return nil
+	})
+	return rows, lost, err
+}
+
+// pipeline sends a statement, behind the time limit for locks, and returns its rows.
+func pipeline(ctx context.Context, c *pgconn.PgConn, send func(*pgconn.Pipeline)) (rows [][]any, err error) {
+	p := c.StartPipeline(ctx)
+	p.SendQueryParams(readLockTimeout, nil, nil, nil, nil)
+	send(p)
+	err = p.Sync()
+	for n := 0; err == nil; {
+		var result any
+		if result, err = p.GetResults(); result == nil {
+			break
+		}
+		reader, ok := result.(*pgconn.ResultReader)
+		if !ok {
+			continue
+		}
+		for n++; reader.NextRow(); {
+			if n == 1 {
+				continue // of the setting
+			}
+			values := reader.Values()
+			row := make([]any, len(values))
+			for i, v := range values {
+				if v != nil {
+					row[i] = string(v)
+				}
+			}
+			rows = append(rows, row)
+		}
+		_, err = reader.Close()
+	}
+	if closeErr := p.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// textOf spells an argument in the text format; nil is NULL.
+func textOf(v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case string:
+		return []byte(v)
+	case []byte:
+		return []byte(`\x` + hex.EncodeToString(v))
+	case time.Time:
+		return v.UTC().AppendFormat(nil, "2006-01-02 15:04:05.999999+00")
+	case float64:
+		return strconv.AppendFloat(nil, v, 'g', -1, 64)
+	}
+	return fmt.Append(nil, v)
 }
 
 // DB implements [gormstore.Backend].
@@ -27,15 +137,30 @@ func (b *backend) Table(name string) string {
 	return gormstore.Quote(b.cfg.Schema) + "." + gormstore.Quote(name)
 }
 
-// Select implements [gormstore.Backend].
-func (b *backend) Select(column string, k gormstore.Kind) string {
+// Typed implements [gormstore.Backend].
+func (b *backend) Typed(column string, k gormstore.Kind) string {
 	switch k {
 	case gormstore.LocalTime:
-		return column + " AT TIME ZONE " + b.zone
-	case gormstore.JSON, gormstore.UUID, gormstore.Interval, gormstore.Other:
-		return column + "::text"
+		return "(" + column + " AT TIME ZONE " + b.zone + ")"
+	case gormstore.Text, gormstore.UUID:
+		return column + "::" + types[k]
 	}
 	return column
+}
+
+// Select implements [gormstore.Backend].
+func (b *backend) Select(typed string, k gormstore.Kind) string {
+	switch k {
+	case gormstore.Time, gormstore.LocalTime:
+		return "extract(epoch FROM " + typed + ")::text"
+	case gormstore.Float:
+		return "encode(float8send(" + typed + "), 'hex')"
+	case gormstore.Bytes:
+		return "encode(" + typed + ", 'hex')"
+	case gormstore.Interval:
+		return "encode(interval_send(" + typed + "), 'hex')"
+	}
+	return typed + "::text"
 }
 
 // Param implements [gormstore.Backend].
@@ -60,27 +185,136 @@ func (b *backend) Arg(v any, k gormstore.Kind) any {
 	return v
 }
 
-// Value implements [gormstore.Backend].
-func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
-	switch v := raw.(type) {
-	case time.Time:
-		return v.UTC(), nil
-	case string:
-		switch k {
-		case gormstore.JSON:
-			return auditjson.Parse([]byte(v))
-		case gormstore.UUID:
-			return uuid.Parse(v)
-		}
-		return v, nil
-	case []byte, int64, float64, bool, nil:
-		return v, nil
+// Moment implements [gormstore.Backend].
+func (b *backend) Moment(t time.Time, k gormstore.Kind) string {
+	moment := literal(string(textOf(t))) + "::timestamptz"
+	if k == gormstore.LocalTime {
+		return "(" + moment + " AT TIME ZONE " + b.zone + ")"
 	}
-	return nil, fmt.Errorf("unexpected %T", raw)
+	return moment
 }
 
-// SchemaChanged implements [gormstore.Backend].
-func (b *backend) SchemaChanged(err error) bool { return reasonOf(err, false) == gormstore.Stale }
+// Odd implements [gormstore.Backend].
+func (b *backend) Odd() gormstore.Odd { return gormstore.Odd{} }
+
+// Extra implements [gormstore.Backend].
+func (b *backend) Extra(name string, v any, param func(any, gormstore.Kind) string) string {
+	if strings.HasPrefix(name, "$") {
+		return "" // its name in the JSON may be another
+	}
+	field := `"audit_extra" -> ` + literal(name)
+	like := func(v any) string { return param(string(auditjson.Append(nil, v)), gormstore.JSON) }
+	switch v := v.(type) {
+	case nil:
+		return "coalesce(jsonb_typeof(" + field + "), 'null') = 'null'"
+	case string, bool, int64, uint64:
+		return `"audit_extra" @> ` + like(map[string]any{name: v})
+	case float64:
+		if low, high := math.Nextafter(v, math.Inf(-1)), math.Nextafter(v, math.Inf(1)); !math.IsInf(low, 0) && !math.IsInf(high, 0) && !math.IsNaN(v) {
+			// A number of more digits may read back as this one.
+			return "(" + field + ") BETWEEN " + like(low) + " AND " + like(high)
+		}
+	case []any:
+		return "jsonb_typeof(" + field + ") = 'array'"
+	}
+	return "jsonb_typeof(" + field + ") IN ('object', 'number')"
+}
+
+// Value implements [gormstore.Backend].
+func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
+	v, ok := raw.(string)
+	if !ok {
+		return nil, nil
+	}
+	switch k {
+	case gormstore.Int:
+		return strconv.ParseInt(v, 10, 64)
+	case gormstore.Bool:
+		return strconv.ParseBool(v)
+	case gormstore.Float:
+		bits, err := strconv.ParseUint(v, 16, 64)
+		return math.Float64frombits(bits), err
+	case gormstore.Bytes:
+		return hex.DecodeString(v)
+	case gormstore.Time, gormstore.LocalTime:
+		return parseEpoch(v)
+	case gormstore.JSON:
+		return auditjson.Parse([]byte(v))
+	case gormstore.UUID:
+		return uuid.Parse(v)
+	case gormstore.Interval:
+		return parseInterval(v)
+	}
+	return v, nil
+}
+
+// parseEpoch reads seconds since 1970 with a fraction.
+func parseEpoch(s string) (any, error) {
+	seconds, fraction, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	micros, err := strconv.ParseInt((fraction + "000000")[:6], 10, 64)
+	if strings.HasPrefix(seconds, "-") {
+		micros = -micros
+	}
+	return time.Unix(n, micros*1000).UTC(), err
+}
+
+// parseInterval reads what interval_send gives, as the server's default style spells it.
+func parseInterval(s string) (any, error) {
+	data, err := hex.DecodeString(s)
+	if err != nil || len(data) != 16 {
+		return nil, fmt.Errorf("an interval of %d bytes", len(data))
+	}
+	var parts []string
+	for _, p := range []struct {
+		n    int32
+		unit string
+	}{
+		{int32(binary.BigEndian.Uint32(data[12:])) / 12, "year"},
+		{int32(binary.BigEndian.Uint32(data[12:])) % 12, "mon"},
+		{int32(binary.BigEndian.Uint32(data[8:])), "day"},
+	} {
+		if p.n != 0 {
+			if p.n != 1 {
+				p.unit += "s"
+			}
+			parts = append(parts, fmt.Sprint(p.n, " ", p.unit))
+		}
+	}
+	if micros := int64(binary.BigEndian.Uint64(data)); micros != 0 || len(parts) == 0 {
+		sign := ""
+		if micros < 0 {
+			sign, micros = "-", -micros
+		}
+		seconds := micros / 1e6
+		clock := fmt.Sprintf("%s%02d:%02d:%02d", sign, seconds/3600, seconds/60%60, seconds%60)
+		if fraction := micros % 1e6; fraction != 0 {
+			clock += "." + strings.TrimRight(fmt.Sprintf("%06d", fraction), "0")
+		}
+		parts = append(parts, clock)
+	}
+	return strings.Join(parts, " "), nil
+}
+
+// Retype implements [gormstore.Backend].
+func (b *backend) Retype(table string, c gormstore.Column) string {
+	name := gormstore.Quote(c.Name)
+	return "ALTER TABLE " + b.Table(table) + " ALTER COLUMN " + name + " TYPE " + types[c.Kind] + " USING " + name + "::" + types[c.Kind]
+}
+
+// WhyUnread implements [gormstore.Backend].
+func (b *backend) WhyUnread(err error) gormstore.Reason {
+	switch state := sqlState(err); {
+	case state == "55P03":
+		return gormstore.Stale // it is locked
+	case state == "42501", strings.HasPrefix(state, "22"), strings.HasPrefix(state, "XX"):
+		return gormstore.Refused
+	}
+	return reasonOf(err, true)
+}
 
 // Prompt implements [gormstore.Backend]: pgx gives a connection up when ctx ends.
 func (b *backend) Prompt() bool { return true }

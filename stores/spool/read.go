@@ -13,8 +13,8 @@ import (
 )
 
 // Read implements [core.Reader] over both the spool and the next store, which
-// has to be a Reader. While that cannot be read, neither can the spool: its answer
-// would lack events. A page costs reading all that waits in the time that q asks for.
+// has to be a Reader. While nothing of that can be read, neither can the spool: its
+// answer would lack events. A page costs reading all that waits in the time that q asks for.
 func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	if ctx == nil {
 		ctx = context.Background()
@@ -59,9 +59,12 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	}
 	page, err := next.Read(ctx, q)
 	if err != nil {
-		return core.Page{}, fmt.Errorf("auditing: reading the store behind the spool: %w", err)
+		err = fmt.Errorf("auditing: reading the store behind the spool: %w", err)
+		if len(page.Events) == 0 {
+			return core.Page{}, err
+		}
 	}
-	return merge(q.Limit, core.Page{Events: scan.found, Next: scan.next}, page), nil
+	return merge(q.Limit, core.Page{Events: scan.found, Next: scan.next}, page), err
 }
 
 // scan collects the newest events of the spool that match a query.

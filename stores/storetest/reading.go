@@ -114,6 +114,56 @@ func fieldQueries(p *place) {
 	}
 }
 
+// oddlyNamed asks for values of every kind in fields whose names can be no column's.
+func oddlyNamed(p *place) {
+	values := []any{
+		true, false, 0, 7, -7, 7.0, 7.5, 0.1, 1e300, math.MaxFloat64, math.SmallestNonzeroFloat64, int64(1<<53 + 1), float64(1 << 53),
+		int64(math.MaxInt64), int64(math.MinInt64), uint64(math.MaxUint64), math.NaN(), math.Inf(-1), "7", "true", "", "null", "a b", `it's "\`, "é\u2028", "a/b",
+		"\ufffd", "%_", start, []byte("7"), []byte{}, []any{}, []any{7}, map[string]any{}, map[string]any{"a": 7}, map[string]any{"$time": "x"}, nil,
+	}
+	names := []string{"my-field", "a.b", "$", "$time", `q"uoted`, `back\slash`, "é", "a b", "'", "[0]", strings.Repeat("long", 100)}
+	var events []core.Event
+	for i, v := range values {
+		for j, name := range names {
+			events = append(events, event(i*len(names)+j, "odd", core.Fields{name: v, "n": i}))
+		}
+	}
+	p.save(events...)
+	for _, name := range names {
+		for _, v := range append(values, 8, "nothing", 7.25, start.Add(time.Second)) {
+			p.answers(events, core.Query{Tag: "odd", Fields: core.Fields{name: v}})
+		}
+		p.answers(events, core.Query{Fields: core.Fields{name: 7, "n": 3}}, core.Query{Fields: core.Fields{name: nil, "n": 3}})
+	}
+}
+
+// scattered has far more tags than a page has events, some busy and most not.
+func scattered(p *place) {
+	var events []core.Event
+	for i := range 400 {
+		tag := fmt.Sprint("tag", i%(p.suite.tags/2))
+		if i%3 == 0 {
+			tag = "busy"
+		}
+		// One name, of another kind in each tag.
+		mixed := oneOfEach[i%(p.suite.tags/2)%len(oneOfEach)]
+		e := event(0, tag, core.Fields{"n": i % 7, "odd-name": i % 5, "mixed": mixed})
+		e.User = []string{"alice", "bob"}[i%2]
+		e.Time = start.Add(time.Duration(i*i%397/2) * time.Minute)
+		events = append(events, e)
+	}
+	p.save(events...)
+	for _, q := range []core.Query{
+		{}, {User: "bob"}, {From: start.Add(50 * time.Minute)}, {To: start.Add(50 * time.Minute)}, {Fields: core.Fields{"n": 3}}, {Fields: core.Fields{"odd-name": 2}},
+		{User: "alice", From: start.Add(20 * time.Minute), Fields: core.Fields{"n": 1}}, {Tag: "busy"}, {User: "nobody"},
+	} {
+		for _, limit := range []int{3, 20, 1000} {
+			q.Limit = limit
+			p.holds(q, matching(q, events))
+		}
+	}
+}
+
 func paging(p *place) {
 	events := sample()
 	p.save(events...)

@@ -38,6 +38,9 @@ func (s *Shop) Audits(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, errors.ErrUnsupported):
 		s.Fail(w, r, http.StatusNotImplemented, "This store cannot be read from here: start the program with another -store.")
 		return
+	case err != nil && len(read.Events) > 0:
+		// What can be read is shown; the error names what cannot.
+		slog.Error("reading the audits", "error", err)
 	case err != nil:
 		slog.Error("reading the audits", "error", err)
 		s.Fail(w, r, http.StatusServiceUnavailable, "The audits cannot be read now. Try again.")

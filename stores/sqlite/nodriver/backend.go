@@ -1,8 +1,10 @@
 package nodriver
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -34,9 +36,26 @@ var kinds = func() map[string]gormstore.Kind {
 // timeLayout sorts as text and is understood by SQLite's date functions.
 const timeLayout = "2006-01-02 15:04:05.000000+00:00"
 
-// Relations implements [gormstore.Backend].
+// Relations implements [gormstore.Backend]. All tables are read again only when
+// something in the schema has changed.
 func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Relation, error) {
-	return relations(ctx, b.pool, names)
+	if names != nil {
+		return relations(ctx, b.pool, names)
+	}
+	var version int64
+	if err := b.pool.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil {
+		return nil, err
+	}
+	b.schema.Lock()
+	defer b.schema.Unlock()
+	if b.schema.all == nil || b.schema.version != version {
+		all, err := relations(ctx, b.pool, nil)
+		if err != nil {
+			return nil, err
+		}
+		b.schema.all, b.schema.version = all, version
+	}
+	return b.schema.all, nil
 }
 
 // Lookup implements [gormstore.Backend].
@@ -49,47 +68,64 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
+// place is an id for a row that has none.
+const place = `printf('00000000-0000-8000-8000-%012x', rowid)`
+
 func relations(ctx context.Context, q querier, names []string) ([]gormstore.Relation, error) {
-	query := `SELECT lower(m.name), m.type = 'table', c.name, lower(c.type), c.pk
-		FROM sqlite_schema m LEFT JOIN pragma_table_info(m.name) c
-		WHERE m.type IN ('table', 'view', 'index') AND `
+	query := `SELECT lower(m.name), m.type = 'table', EXISTS (SELECT 1 FROM pragma_index_list(m.name) i
+			WHERE i."unique" AND NOT i.partial AND (SELECT group_concat(k.name) FROM pragma_index_info(i.name) k) = 'audit_id'),
+		(SELECT group_concat(c.name || char(30) || lower(c.type), char(30)) FROM pragma_table_info(m.name) c)
+		FROM sqlite_schema m WHERE m.type IN ('table', 'view', 'index') AND `
 	args := make([]any, len(names))
 	if names == nil {
-		query += `m.type = 'table' AND EXISTS (SELECT 1 FROM pragma_table_info(m.name) a WHERE a.name = 'audit_id')`
+		query += `m.type = 'table' AND m.sql LIKE '%audit\_%' ESCAPE '\'`
 	} else {
 		query += "lower(m.name) IN (" + strings.TrimSuffix(strings.Repeat("?,", len(names)), ",") + ")"
 		for i, name := range names {
 			args[i] = name
 		}
 	}
-	rows, err := q.QueryContext(ctx, query+" ORDER BY lower(m.name), c.cid", args...)
+	rows, err := q.QueryContext(ctx, query+" ORDER BY lower(m.name)", args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var all []gormstore.Relation
-	keys := 0
+	all := []gormstore.Relation{}
 	for rows.Next() {
 		var rel gormstore.Relation
-		var column, typ sql.NullString
-		var pk sql.NullInt64
-		if err := rows.Scan(&rel.Name, &rel.Table, &column, &typ, &pk); err != nil {
+		var columns sql.NullString
+		if err := rows.Scan(&rel.Name, &rel.Table, &rel.UniqueID, &columns); err != nil {
 			return nil, err
 		}
-		if n := len(all); n == 0 || all[n-1].Name != rel.Name {
+		if rel.Table {
+			rel.Place = place
+		}
+		if columns.Valid {
+			words := strings.Split(columns.String, "\x1e")
+			for i := 0; i+1 < len(words); i += 2 {
+				rel.Columns = append(rel.Columns, columnOf(words[i], words[i+1]))
+			}
+		}
+		if names != nil || rel.Audits() {
 			all = append(all, rel)
-			keys = 0
-		}
-		last := &all[len(all)-1]
-		if pk.Int64 > 0 {
-			keys++
-			last.UniqueID = keys == 1 && column.String == "audit_id"
-		}
-		if column.Valid {
-			last.Columns = append(last.Columns, gormstore.Column{Name: column.String, Kind: kinds[typ.String]})
 		}
 	}
 	return all, rows.Err()
+}
+
+// columnOf is a column that was declared with a type. As any column keeps any value,
+// those that every table has are read as they are meant whatever their type is.
+func columnOf(name, typ string) gormstore.Column {
+	if k, ok := kinds[typ]; ok {
+		return gormstore.Column{Name: name, Kind: k}
+	}
+	c := gormstore.Column{Name: name, Type: cmp.Or(typ, "none")}
+	for _, base := range gormstore.BaseColumns() {
+		if base.Name == name {
+			c.Kind = base.Kind
+		}
+	}
+	return c
 }
 
 // Grow implements [gormstore.Backend].
@@ -143,8 +179,29 @@ func (b *backend) AddColumns(table string, fields []gormstore.Column) string {
 }
 
 // Query implements [gormstore.Backend].
-func (b *backend) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return b.pool.QueryContext(ctx, query, args...)
+func (b *backend) Query(ctx context.Context, _ bool, query string, args ...any) ([][]any, error) {
+	rows, err := b.pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	var all [][]any
+	for rows.Next() {
+		row := make([]any, len(names))
+		into := make([]any, len(names))
+		for i := range row {
+			into[i] = &row[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, rows.Err()
 }
 
 // DB implements [gormstore.Backend].
@@ -153,8 +210,95 @@ func (b *backend) DB() *gorm.DB { return b.db }
 // Table implements [gormstore.Backend].
 func (b *backend) Table(name string) string { return gormstore.Quote(name) }
 
-// Select implements [gormstore.Backend].
-func (b *backend) Select(column string, _ gormstore.Kind) string { return column }
+// Typed implements [gormstore.Backend].
+func (b *backend) Typed(column string, _ gormstore.Kind) string { return column }
+
+// Select implements [gormstore.Backend]. The sign takes the column's affinity away, which
+// a UNION would give to the values of other tables.
+func (b *backend) Select(typed string, _ gormstore.Kind) string { return "+" + typed }
+
+// Moment implements [gormstore.Backend].
+func (b *backend) Moment(t time.Time, _ gormstore.Kind) string {
+	if t.Year() > 9999 {
+		return "'9999-13'" // as text it comes behind all times
+	}
+	return "'" + t.UTC().Format(timeLayout) + "'"
+}
+
+// odd finds what was not written as this package writes it.
+var odd = gormstore.Odd{
+	Time: `NOT ("datetime" GLOB '????-??-?? ??:??:??.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00'
+		AND coalesce(substr("datetime", 1, 19) = strftime('%Y-%m-%d %H:%M:%S', substr("datetime", 1, 19)), 0))`,
+	ID: `"audit_id" NOT GLOB '` + strings.Join([]string{hexes(8), hexes(4), hexes(4), hexes(4), hexes(12)}, "-") + `'`,
+}
+
+func hexes(n int) string { return strings.Repeat("[0-9a-f]", n) }
+
+// Odd implements [gormstore.Backend].
+func (b *backend) Odd() gormstore.Odd { return odd }
+
+// Extra implements [gormstore.Backend]. Reading JSON is slow, so that the text is searched first
+// for what must be in it, unless there are escapes.
+func (b *backend) Extra(name string, v any, param func(any, gormstore.Kind) string) string {
+	if !plain(name) || strings.HasPrefix(name, "$") {
+		return ""
+	}
+	path := param(`$."`+name+`"`, gormstore.Text)
+	isOf := func(types string) string { return `json_type("audit_extra", ` + path + `) IN (` + types + `)` }
+	valid := func(condition, otherwise string) string {
+		return `CASE WHEN json_valid("audit_extra") THEN ` + condition + ` ELSE ` + otherwise + ` END`
+	}
+	has := func(text string) string { return `instr("audit_extra", ` + text + `)` }
+	between := func(v float64) string {
+		return `json_extract("audit_extra", ` + path + `) BETWEEN ` + param(math.Nextafter(v, math.Inf(-1)), gormstore.Float) +
+			" AND " + param(math.Nextafter(v, math.Inf(1)), gormstore.Float)
+	}
+	switch v := v.(type) {
+	case nil:
+		return valid(`coalesce(json_type("audit_extra", `+path+`), 'null') = 'null'`, "1")
+	case bool:
+		word := "'" + strconv.FormatBool(v) + "'"
+		return "(" + has(word) + " AND " + valid(isOf(word), "0") + ")"
+	case string:
+		if strings.ContainsRune(v, '\uFFFD') {
+			return valid(isOf("'text'"), "0") // which may stand for something else
+		}
+		text := param(v, gormstore.Text)
+		condition := valid(`json_extract("audit_extra", `+path+`) = `+text, "0")
+		if v != "" && plain(v) {
+			condition = "(" + has(text) + " OR " + has(`'\'`) + ") AND " + condition
+		}
+		return "(" + condition + ")"
+	case int64:
+		condition := valid(between(float64(v)), "0")
+		if -1e15 < v && v < 1e15 { // nobody writes such a one with an exponent
+			condition = has("'"+strconv.FormatInt(v, 10)+"'") + " AND " + condition
+		}
+		return "(" + condition + ")"
+	case uint64:
+		return valid(between(float64(v)), "0")
+	case float64:
+		if !math.IsNaN(v) && !math.IsInf(v, 0) && math.Abs(v) < math.MaxFloat64 {
+			return valid(between(v), "0")
+		}
+	case []any:
+		return valid(isOf("'array'"), "0")
+	}
+	return valid(isOf("'object', 'integer', 'real'"), "0")
+}
+
+// plain reports whether a text stands in JSON, and in a path, as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '/' {
+			return false
+		}
+	}
+	return true
+}
+
+// Retype implements [gormstore.Backend]: SQLite has no such statement.
+func (b *backend) Retype(string, gormstore.Column) string { return "" }
 
 // Param implements [gormstore.Backend].
 func (b *backend) Param(n int, _ gormstore.Kind) string { return "?" + strconv.Itoa(n) }
@@ -199,10 +343,18 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 	case isText && k == gormstore.JSON:
 		return auditjson.Parse([]byte(text))
 	case isText && k == gormstore.Time:
+		// What is spelled otherwise does not stand in the order of times.
 		t, err := time.Parse(timeLayout, text)
+		if err == nil && len(text) != len(timeLayout) {
+			err = errors.New("a time that is spelled otherwise")
+		}
 		return t.UTC(), err
 	case isText && k == gormstore.UUID:
-		return uuid.Parse(text)
+		id, err := uuid.Parse(text)
+		if err == nil && id.String() != text {
+			err = errors.New("an id that is spelled otherwise")
+		}
+		return id, err
 	case isText:
 		return text, nil
 	}

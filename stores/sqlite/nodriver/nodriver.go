@@ -97,6 +97,12 @@ type backend struct {
 	own  bool // the pool is ours to close
 
 	mu sync.Mutex // held while writing: SQLite's own waiting is by polling
+
+	schema struct { // all tables, as they were at a version of the schema
+		sync.Mutex
+		version int64
+		all     []gormstore.Relation
+	}
 }
 
 var _ gormstore.Backend = (*backend)(nil)

@@ -163,8 +163,16 @@ func durable(ctx context.Context, conn *sql.Conn) (restore func(), err error) {
 	}, nil
 }
 
-// SchemaChanged implements [gormstore.Backend].
-func (b *backend) SchemaChanged(err error) bool { return reasonOf(err) == gormstore.Stale }
+// WhyUnread implements [gormstore.Backend]. What is wrong with a file is so for all tables.
+func (b *backend) WhyUnread(err error) gormstore.Reason {
+	switch {
+	case textOf(err, []string{"locked", "busy", "interrupted", "disk", "closed", "unable to open", "out of memory"}) != "":
+		return gormstore.Unavailable
+	case reasonOf(err) == gormstore.Stale:
+		return gormstore.Stale
+	}
+	return gormstore.Refused
+}
 
 // Reason implements [gormstore.Backend]. Only a trigger's own text can hold values.
 func (b *backend) Reason(err error) string {
