@@ -82,11 +82,16 @@ type queue struct {
 	writing, writingBytes int
 }
 
-// pause holds back what waits while the store seems to be away.
+// pause holds back what waits while the store seems to be away. Perhaps only the place
+// of some tags is, so that nothing new of the others is held back.
 type pause struct {
-	fresh   time.Time // nothing new is written before
-	retries time.Time // nothing is written again before
+	fresh   time.Time       // nothing new of these tags is written before
+	tags    map[string]bool // all of whose events have failed
+	retries time.Time       // nothing is written again before
 }
+
+// holds reports whether something new of a tag is held back now.
+func (p *pause) holds(tag string, now time.Time) bool { return p.tags[tag] && p.fresh.After(now) }
 
 func (q *queue) len() int { return len(q.fresh) + len(q.retries) }
 
@@ -161,7 +166,16 @@ func (q *queue) take(batch []*call, now time.Time, p pause) (_ []*call, next tim
 	q.retries = kept
 
 	if p.fresh.After(now) {
-		if len(q.fresh) > 0 && (next.IsZero() || p.fresh.Before(next)) {
+		held := q.fresh[:0]
+		for _, c := range q.fresh {
+			if !p.tags[c.event.Tag] && fits(c) {
+				add(c)
+			} else {
+				held = append(held, c)
+			}
+		}
+		clear(q.fresh[len(held):])
+		if q.fresh = held; len(held) > 0 && (next.IsZero() || p.fresh.Before(next)) {
 			next = p.fresh
 		}
 		return batch, next
@@ -188,6 +202,9 @@ func (r *Recorder) enqueue(c *call) error {
 	r.stats.Pending++
 	if r.expiry.IsZero() || c.deadline.Before(r.expiry) {
 		r.arm(c.deadline)
+	}
+	if r.pauses > 0 && r.pause.holds(c.event.Tag, time.Now()) {
+		return nil // the writer comes when the pause is over
 	}
 	select {
 	case r.wake <- struct{}{}:

@@ -208,6 +208,28 @@ func TestPoisonedEventDoesNotHoldUpOthers(t *testing.T) {
 	}
 }
 
+// New events of a tag whose place is away look like a store that is away. They do not
+// keep other tags waiting, not even for a pause.
+func TestATagThatIsAwayDoesNotHoldUpOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &testStore{onSave: failTag("away", Failure{Err: errStore, Retry: true})}
+		rec := newTestRecorder(t, store, Config{Timeout: 10 * time.Second})
+		var away []<-chan error
+		for range 40 {
+			away = append(away, auditAsync(rec, "away"))
+			time.Sleep(time.Millisecond)
+			start := time.Now()
+			wantErr(t, rec.Audit(t.Context(), "good", nil, As("me")))
+			if took := time.Since(start); took != 0 {
+				t.Fatalf("a good event waited %v", took)
+			}
+		}
+		for _, result := range away {
+			wantErr(t, <-result, ErrTimeout, errStore)
+		}
+	})
+}
+
 // One success is enough for the pauses to start small again.
 func TestPausesStartSmallAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

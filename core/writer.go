@@ -125,23 +125,20 @@ func (r *Recorder) signalIdle() {
 	}
 }
 
-// sleep waits for a retry to be due. A new audit ends it, unless new ones wait too.
+// sleep waits for a retry or the end of a pause. A new audit that is not held back ends it.
 func (r *Recorder) sleep(until time.Time) {
-	now, wake := time.Now(), r.wake
+	now := time.Now()
 	r.mu.Lock()
 	held := r.pause.fresh
 	r.mu.Unlock()
-	if held.After(now) {
-		wake = nil
-		if held.Before(until) {
-			until = held
-		}
+	if held.After(now) && held.Before(until) {
+		until = held
 	}
 	t := time.NewTimer(until.Sub(now))
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-wake:
+	case <-r.wake:
 	case <-r.base.Done():
 	}
 }
@@ -282,22 +279,27 @@ func (o *outbox) nothingKnown(err error) []*Failure {
 	return o.failed
 }
 
-// pace starts a pause when every event of the batch failed for a passing reason. A
-// batch of nothing but retries says little about the store, perhaps only that these
-// events are poisoned: it holds up other retries, but nothing new.
+// pace starts a pause when every event of the batch failed for a passing reason: for
+// retries and for what is new of the same tags. A batch of nothing but retries says
+// little about the store, perhaps only that these events are poisoned: it holds up
+// nothing new.
 func (r *Recorder) pace(batch []*call, failures []*Failure, now time.Time) {
-	fresh := false
-	for i, c := range batch {
+	for i := range batch {
 		if failures == nil || failures[i] == nil || !failures[i].soon() {
 			r.pause, r.pauses = pause{}, 0
 			return
 		}
-		fresh = fresh || c.attempts == 0
 	}
 	r.pauses++
-	r.pause.retries = now.Add(Backoff(r.pauses, minBackoff, maxBackoff))
-	if fresh {
-		r.pause.fresh = r.pause.retries
+	until := now.Add(Backoff(r.pauses, minBackoff, maxBackoff))
+	r.pause.retries = until
+	if !r.pause.fresh.After(now) {
+		r.pause.tags = map[string]bool{}
+	}
+	for _, c := range batch {
+		if c.attempts == 0 {
+			r.pause.fresh, r.pause.tags[c.event.Tag] = until, true
+		}
 	}
 }
 
