@@ -22,9 +22,11 @@ type Backend interface {
 	Lookup(ctx context.Context, names []string) ([]Relation, error)
 	// Grow makes the table with the base columns and these fields, or adds to it
 	// the columns that it lacks. Other processes may do the same at the same time.
-	// A relation that is not [Ours] is left alone, unless it can be [Adoptable].
-	// [ErrUnderWay] says that nothing is wrong, but the table is not ready yet.
-	Grow(ctx context.Context, table string, fields []Column) error
+	// No table gets more than maxColumns, which is held against the database, not against
+	// what this process knows of it. A relation that is not [Ours] is left alone, unless it can be [Adoptable].
+	// [ErrUnderWay] says that nothing is wrong, but the table is not ready yet,
+	// [ErrDenied] that somebody has to grant something first.
+	Grow(ctx context.Context, table string, fields []Column, maxColumns int) error
 	// DDL returns the statements with which Grow makes that table.
 	DDL(table string, fields []Column) string
 	// AddColumns returns the statement with which Grow adds these columns.
@@ -89,6 +91,9 @@ type Backend interface {
 // takes long: it is asked again later.
 var ErrUnderWay = errors.New("the table is growing")
 
+// ErrDenied is what a [Backend] answers when the role has not the rights to grow a table.
+var ErrDenied = errors.New("this role may not create or alter it")
+
 // Odd is conditions on columns, "" when no row can meet them.
 type Odd struct{ Time, ID string }
 
@@ -102,6 +107,10 @@ type Relation struct {
 	UniqueID bool
 	// Plain says that it has no key, index, constraint, default or NOT NULL.
 	Plain bool
+	// Grant is the statement that gives the rights that writing needs, "" when they are there.
+	Grant string
+	// Lossy says why a crash of the database loses acknowledged rows, "" when it does not.
+	Lossy string
 
 	// Parts is how many tables it consists of beside itself.
 	Parts int
@@ -279,10 +288,13 @@ type Reason uint8
 
 // The reasons of a [RowFailure].
 const (
-	// Unavailable: the database cannot be reached or is busy; trying again can help.
+	// Unavailable: the database cannot be reached, or it or the table is busy; trying
+	// again can help.
 	Unavailable Reason = iota
 	// Stale: the table is not what the catalogue says.
 	Stale
-	// Refused: the table does not take this row.
+	// Refused: the table does not take this row, for what is in it.
 	Refused
+	// Denied: the table takes no row now, for want of rights, say.
+	Denied
 )

@@ -122,7 +122,11 @@ func (c *catalog) unknown(names []string) []string {
 	defer c.mu.Unlock()
 	var unknown []string
 	for _, name := range names {
-		if c.tables[name] == nil && now.Sub(c.others[name].at) >= lookAgain {
+		seen, t := c.others[name].at, c.tables[name]
+		if t != nil {
+			seen = t.read
+		}
+		if (t == nil || t.grant != "") && now.Sub(seen) >= lookAgain {
 			unknown = append(unknown, name)
 		}
 	}

@@ -59,7 +59,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	closed bool
-	warned map[string]bool
+	warned map[string]map[string]bool // by kind, by key
 }
 
 var (
@@ -85,7 +85,7 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	if cfg.MaxColumns <= 0 {
 		cfg.MaxColumns = DefaultMaxColumns
 	}
-	s := &Store{backend: backend, cfg: cfg, warned: map[string]bool{}}
+	s := &Store{backend: backend, cfg: cfg, warned: map[string]map[string]bool{}}
 	s.arenas.New = func() any { return new(arena) }
 	s.grower.init(s)
 	if err := s.catalog.load(ctx, backend, cfg.Prefix); err != nil {
@@ -94,7 +94,7 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	if !cfg.Fixed {
 		// Without it an event that fits nowhere would be lost, so it is there first.
 		if err := s.growNow(ctx, s.overflowName(), nil); err != nil && s.catalog.get(s.overflowName()) == nil {
-			s.logger().Warn("auditing: the overflow table cannot be made: events that fit no table will be refused",
+			s.logger().Warn("auditing: the overflow table cannot be made: audits that fit no table will fail",
 				"error", err, "statement", backend.DDL(s.overflowName(), nil))
 		}
 	}

@@ -41,6 +41,7 @@ type growJob struct {
 	asked    time.Time
 	queued   bool
 	failures int
+	err      error         // of the last attempt, which failed
 	warned   bool          // of a failure
 	resume   time.Time     // not tried before, after a failure
 	done     chan struct{} // closed when the attempt under way has ended
@@ -104,6 +105,9 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 			go g.run()
 		}
 	}
+	if j.failures > 0 {
+		return nil, now // it may fail again, and that take long
+	}
 	last := max(0, len(g.queue)-1) // none is queued when the table grows just now
 	if until = j.asked.Add(growWait); g.pace.due(last, now).After(until) {
 		return nil, now
@@ -157,6 +161,7 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	}
 	underWay := errors.Is(err, ErrUnderWay)
 	var warn bool
+	j.err = err
 	if err == nil {
 		j.failures, j.warned = 0, false
 	} else {
@@ -167,12 +172,22 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	}
 	g.mu.Unlock()
 	if underWay {
-		g.store.logger().Debug("auditing: a table is not ready yet: its events are stored in audit_overflow", "table", j.table, "reason", err)
+		g.store.logger().Debug("auditing: a table is not ready yet: its events go to audit_overflow", "table", j.table, "reason", err)
 	}
 	if warn {
-		g.store.logger().Warn("auditing: a table cannot grow for now: its events are stored in audit_extra and audit_overflow, and it is tried again",
+		g.store.logger().Warn("auditing: a table cannot be made or widened for now and is tried again: fields go to audit_extra, events without a table to audit_overflow if that is there",
 			"table", j.table, "columns", columnNames(fields), "error", err)
 	}
+}
+
+// failure returns why the table could not grow when that was last tried.
+func (g *grower) failure(table string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if j := g.jobs[table]; j != nil {
+		return j.err
+	}
+	return nil
 }
 
 func columnNames(columns []Column) string {
@@ -188,7 +203,7 @@ func (s *Store) growNow(ctx context.Context, table string, fields []Column) erro
 	s.grower.mu.Lock()
 	s.grower.pace.started(time.Now())
 	s.grower.mu.Unlock()
-	err := s.backend.Grow(ctx, table, fields)
+	err := s.backend.Grow(ctx, table, fields, s.cfg.MaxColumns)
 	if refreshErr := s.catalog.refresh(ctx, s.backend.Relations, table); err == nil {
 		err = refreshErr
 	}

@@ -1,11 +1,11 @@
 package gormstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/auditing-go/auditing/core"
@@ -23,7 +23,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	if s.isClosed() {
 		return core.FailAll(len(events), core.Failure{Err: ErrClosed, Retry: true, Lasting: true})
 	}
-	sv := saving{store: s, events: events, arena: s.arenas.Get().(*arena), refused: map[int]error{}, doubt: map[int]bool{}, looked: map[string]bool{}}
+	sv := saving{store: s, events: events, arena: s.arenas.Get().(*arena), refused: map[int]error{}, spilled: map[int]bool{}, doubt: map[int]bool{}, looked: map[string]bool{}}
 	defer s.arenas.Put(sv.arena)
 	defer sv.arena.reset()
 	todo := make([]int, len(events))
@@ -38,6 +38,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		}
 		todo = sv.sort(ctx, failures, round)
 	}
+	sv.tell()
 	if len(sv.failures) == 0 {
 		return nil
 	}
@@ -51,15 +52,17 @@ type saving struct {
 	events   []core.Event
 	arena    *arena
 	refused  map[int]error   // why their own tables do not take these events: they go to the overflow table
-	spilled  map[int]bool    // events that this round lays out for the overflow table
+	spilled  map[int]bool    // events that are laid out for the overflow table
 	doubt    map[int]bool    // events of which an earlier round may have stored something
 	looked   map[string]bool // tables that were looked up again, having seemed stale
+	reasons  []spillReason
 	failures []core.Failure
 }
 
-func (sv *saving) fail(i int, err error, retry, unknown bool) {
-	unknown = unknown || sv.doubt[i]
-	sv.failures = append(sv.failures, core.Failure{Index: i, Err: err, Retry: retry || unknown, Unknown: unknown})
+// fail names an event that is not known to be stored, see [core.Store].
+func (sv *saving) fail(f core.Failure) {
+	f.Unknown = f.Unknown || sv.doubt[f.Index]
+	sv.failures = append(sv.failures, f)
 }
 
 // sort decides what becomes of the rows that were not stored, and returns those
@@ -72,15 +75,13 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 		}
 	}
 	for _, f := range failures {
-		if f.Unknown || f.Why != Stale {
-			markDoubt()
-		}
 		if f.Unknown {
+			markDoubt()
 			sv.doubt[f.Index] = true
 		}
 		switch {
 		case f.Why == Unavailable || ctx.Err() != nil || round == maxRounds:
-			sv.fail(f.Index, f.Err, f.Why != Refused, f.Unknown)
+			sv.fail(core.Failure{Index: f.Index, Err: f.Err, Retry: true, Unknown: f.Unknown})
 		case f.Why == Stale:
 			isStale(sv.store.overflowName())
 			if name, ok := sv.store.tableName(sv.events[f.Index].Tag); ok {
@@ -91,7 +92,8 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 			}
 			again = append(again, f.Index)
 		case sv.spilled[f.Index]:
-			sv.fail(f.Index, f.Err, false, f.Unknown)
+			// Only the table that takes every event can refuse one for good.
+			sv.fail(core.Failure{Index: f.Index, Err: f.Err, Retry: f.Why != Refused, Unknown: f.Unknown})
 		default:
 			sv.divert(f)
 			again = append(again, f.Index)
@@ -99,7 +101,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 	}
 	if err := sv.store.catalog.refresh(ctx, sv.store.backend.Lookup, stale...); err != nil {
 		for _, i := range again {
-			sv.fail(i, err, true, false)
+			sv.fail(core.Failure{Index: i, Err: err, Retry: true})
 		}
 		return nil
 	}
@@ -120,7 +122,7 @@ func (sv *saving) divert(f RowFailure) {
 	sv.refused[f.Index] = f.Err
 	name, _ := sv.store.tableName(sv.events[f.Index].Tag)
 	reason := sv.store.backend.Reason(f.Err)
-	sv.store.warnSpill("refused "+name+" "+reason, "a table refuses events", "table", name, "reason", reason)
+	sv.because(spillReason{[]int{f.Index}, "a table refuses events: they are stored in audit_overflow", name + " " + reason, []any{"table", name, "reason", reason}})
 }
 
 // errLocalTime is why a table of the Python library does not take an event.
@@ -156,7 +158,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 	}
 	if err := s.catalog.refresh(ctx, s.backend.Lookup, s.catalog.unknown(names)...); err != nil {
 		for _, i := range todo {
-			sv.fail(i, fmt.Errorf("reading the catalogue: %w", err), true, false)
+			sv.fail(core.Failure{Index: i, Err: fmt.Errorf("reading the catalogue: %w", err), Retry: true})
 		}
 		return nil
 	}
@@ -165,27 +167,31 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 	}
 	sv.grow(ctx, groups)
 
-	overflow := s.catalog.get(s.overflowName())
-	sv.spilled = map[int]bool{}
+	overflow := s.writable(s.overflowName())
 	var batches, spilled []Batch
 	for _, g := range groups {
-		t := s.catalog.get(g.name)
+		t := s.writable(g.name)
 		sv.divertTimes(t, g.indexes)
-		own := make([]int, 0, len(g.indexes))
-		var spill []int
+		var own, known, spill []int
 		for _, i := range g.indexes {
-			if t == nil || sv.refused[i] != nil {
+			switch {
+			case t == nil || sv.refused[i] != nil:
 				sv.spilled[i] = true
 				spill = append(spill, i)
-			} else {
+				continue
+			case overflow == nil || sv.fresh(t, i):
 				own = append(own, i)
+			default:
+				known = append(known, i)
 			}
+			delete(sv.spilled, i)
 		}
 		if len(own) > 0 {
-			b := sv.place(t, own)
-			if overflow != nil && !sv.allFresh(t, own) {
-				b.Twin = overflow.Name
-			}
+			batches = append(batches, sv.place(t, own))
+		}
+		if len(known) > 0 {
+			b := sv.place(t, known)
+			b.Twin = overflow.Name
 			batches = append(batches, b)
 		}
 		if len(spill) == 0 {
@@ -201,36 +207,11 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 		}
 		spilled = append(spilled, b)
 	}
-	return append(batches, mergeUntwinned(spilled)...)
-}
-
-// allFresh reports whether none of the events can be in the overflow table.
-func (sv *saving) allFresh(t *Table, indexes []int) bool {
-	if len(sv.doubt) > 0 || inDoubt() {
-		return false
+	batches = append(batches, mergeUntwinned(spilled)...)
+	for _, b := range batches {
+		s.warnLossy(b.Table)
 	}
-	for _, i := range indexes {
-		if !t.fresh(sv.events[i].ID) {
-			return false
-		}
-	}
-	return true
-}
-
-// lastDoubt is when a write last failed in a way that may have left an event in
-// another place than its table. It is the process's, as the ids are: two stores
-// may be given the same event.
-var lastDoubt atomic.Int64
-
-func markDoubt() { lastDoubt.Store(time.Now().UnixNano()) }
-
-// doubtFor is how long after that events are looked for in other tables, whatever
-// their age.
-const doubtFor = 10 * time.Minute
-
-func inDoubt() bool {
-	at := lastDoubt.Load()
-	return at != 0 && time.Since(time.Unix(0, at)) < doubtFor
+	return batches
 }
 
 // mergeUntwinned makes one batch of those for the overflow table that need not
@@ -296,11 +277,14 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		t := s.catalog.get(g.name)
 		missing := sv.missing(t, g.indexes)
 		switch foreign := s.foreign(g.name); {
+		case foreign != "":
+			sv.because(spillReason{g.indexes, notUsed, g.name, []any{"table", g.name, "reason", foreign}})
 		case t != nil && len(missing) == 0:
-		case t == nil && foreign != "":
-			s.warnSpill(g.name, "a table "+foreign, "table", g.name)
+		case s.cfg.Fixed && t == nil:
+			sv.because(spillReason{g.indexes, "a table is missing: the events are stored in audit_overflow", g.name, []any{"table", g.name, "statement", s.backend.DDL(g.name, missing)}})
 		case s.cfg.Fixed:
-			s.warnFixed(g.name, t, missing)
+			s.warnOnce("columns are missing: their values are stored in audit_extra", g.name+"."+columnNames(missing),
+				"table", g.name, "statement", s.backend.AddColumns(g.name, missing))
 		case t != nil:
 			want(g.name, missing)
 		case s.catalog.count()+fresh < s.cfg.MaxTables:
@@ -360,7 +344,7 @@ func (sv *saving) missing(t *Table, indexes []int) []Column {
 func (sv *saving) refuse(table string, indexes []int) {
 	s := sv.store
 	for _, i := range indexes {
-		why := fmt.Errorf("there is no table %q", table)
+		var why error
 		missing, fields := s.overflowName(), []Column(nil)
 		switch foreign := s.foreign(table); {
 		case sv.refused[i] != nil:
@@ -370,10 +354,29 @@ func (sv *saving) refuse(table string, indexes []int) {
 		case foreign != "":
 			why = fmt.Errorf("table %q %s", table, foreign)
 		default:
+			why = fmt.Errorf("there is no table %q", table)
 			missing, fields = table, wantedColumns(nil, sv.events[i].Fields, s.cfg.MaxColumns)
 		}
-		err := fmt.Errorf("%w, and there is no table %q: let someone who may create tables run: %s",
-			why, s.overflowName(), s.backend.DDL(missing, fields))
-		sv.fail(i, err, !s.cfg.Fixed, false)
+		err, lasting := s.withoutOverflow(why, missing, fields)
+		sv.fail(core.Failure{Index: i, Err: err, Retry: true, Lasting: lasting})
 	}
+}
+
+// withoutOverflow says why an event that its own table does not take is stored nowhere,
+// and whether that lasts until somebody makes the missing table or grants a right.
+func (s *Store) withoutOverflow(why error, missing string, fields []Column) (err error, lasting bool) {
+	if foreign := s.foreign(s.overflowName()); foreign != "" {
+		return fmt.Errorf("%w, and table %q %s", why, s.overflowName(), foreign), true
+	}
+	err = fmt.Errorf("%w, and there is no table %q", why, s.overflowName())
+	switch grown := cmp.Or(s.grower.failure(missing), s.grower.failure(s.overflowName())); {
+	case s.cfg.Fixed:
+	case grown == nil:
+		return fmt.Errorf("%w yet: it is being made", err), false
+	case !errors.Is(grown, ErrDenied):
+		return fmt.Errorf("%w: it cannot be made for now: %w", err, grown), false
+	default:
+		err = fmt.Errorf("%w: it cannot be made: %w", err, grown)
+	}
+	return fmt.Errorf("%w: let someone who may create tables run: %s", err, s.backend.DDL(missing, fields)), true
 }

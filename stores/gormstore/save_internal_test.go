@@ -39,7 +39,7 @@ func (d *database) Lookup(ctx context.Context, names []string) ([]Relation, erro
 	return d.Relations(ctx, names)
 }
 
-func (d *database) Grow(ctx context.Context, table string, _ []Column) error {
+func (d *database) Grow(ctx context.Context, table string, _ []Column, _ int) error {
 	if table != Overflow && d.grow != nil {
 		return d.grow(ctx, table)
 	}
@@ -82,7 +82,7 @@ func newEvent(tag string) core.Event { return core.Event{Tag: tag, User: "me"}.N
 func TestADivertedEventIsInDoubt(t *testing.T) {
 	for name, why := range map[string]Reason{"stale": Stale, "refused": Refused} {
 		t.Run(name, func(t *testing.T) {
-			lastDoubt.Store(0)
+			lastDoubt.Store(nil)
 			var spilled, twins []string
 			refusing := true
 			d := &database{tables: []string{"ev"}, write: func(batches []Batch) (failures []RowFailure) {

@@ -86,15 +86,16 @@ func CreateTable(name string, types map[Kind]string, key string, fields []Column
 	return "CREATE TABLE IF NOT EXISTS " + name + " (" + strings.Join(lines, ", ") + ")"
 }
 
-// Lacking returns those of want that have lacks, whatever their case.
-func Lacking(have, want []Column) []Column {
+// Lacking returns those of want that have lacks, whatever their case, and only so many
+// that there are no more than most with them.
+func Lacking(have, want []Column, most int) []Column {
 	var lacking []Column
 	for _, c := range want {
 		if !twin(have, c.Name) {
 			lacking = append(lacking, c)
 		}
 	}
-	return lacking
+	return lacking[:max(0, min(len(lacking), most-len(have)))]
 }
 
 // Table is a table of audits that is written to, as the catalogue has it. It does not change.
@@ -105,6 +106,9 @@ type Table struct {
 	// Local says that datetime is a [LocalTime].
 	Local bool
 
+	grant string // the statement that gives the rights to write, "" when they are there
+	lossy string // why a crash loses what was acknowledged, "" when it does not
+
 	byName  map[string]int  // places in Fields
 	byLower map[string]bool // of every column
 	total   int
@@ -113,7 +117,7 @@ type Table struct {
 }
 
 func newTable(rel Relation) *Table {
-	t := &Table{Name: rel.Name, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now(), since: time.Now()}
+	t := &Table{Name: rel.Name, grant: rel.Grant, lossy: rel.Lossy, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now(), since: time.Now()}
 	for _, c := range rel.Columns {
 		t.byLower[strings.ToLower(c.Name)] = true
 		if isBase[c.Name] {

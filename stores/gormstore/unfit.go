@@ -27,9 +27,9 @@ func (s *Store) warnUnfit() {
 		switch why := s.foreign(name); {
 		case why == "":
 		case name == s.overflowName():
-			s.warnOnce(name, "auditing: the overflow table "+why+": events that fit no table will be refused", "table", name)
+			s.warnOnce("the overflow table is not used: audits that fit no table will fail", name, "table", name, "reason", why)
 		default:
-			s.warnSpill(name, "a table "+why, "table", name)
+			s.warnOnce(notUsed, name, "table", name, "reason", why)
 		}
 	}
 }

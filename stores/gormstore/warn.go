@@ -2,9 +2,12 @@ package gormstore
 
 import "strings"
 
-// foreign says what a relation is that has the name of a table but is none of
-// audits, "" when there is none or it is to be taken over.
+// foreign says why a relation that has the name of a table is not written to, "" when
+// there is none or it is, or is to be taken over.
 func (s *Store) foreign(name string) string {
+	if t := s.catalog.get(name); t != nil && t.grant != "" {
+		return "may not be written to: let its owner run: " + t.grant
+	}
 	a := s.catalog.absent(name)
 	switch {
 	case !a.foreign, a.adoptable && !s.cfg.Fixed:
@@ -17,35 +20,75 @@ func (s *Store) foreign(name string) string {
 	return "is not one of audits and is left alone"
 }
 
-// warnFixed says once which statement would make what a store that may not create lacks.
-func (s *Store) warnFixed(name string, t *Table, missing []Column) {
-	if t == nil {
-		s.warnSpill(name, "a table is missing", "table", name, "statement", s.backend.DDL(name, missing))
+// notUsed is the kind of a warning of a foreign table.
+const notUsed = "a table is not used: its events go to audit_overflow"
+
+// writable returns a table of audits that may be written to, nil when there is none of that name.
+func (s *Store) writable(name string) *Table {
+	if t := s.catalog.get(name); t != nil && t.grant == "" {
+		return t
+	}
+	return nil
+}
+
+// spillReason is why events go to the overflow table. It is told when they are there:
+// while there is none, their errors say it.
+type spillReason struct {
+	indexes   []int
+	kind, key string
+	args      []any
+}
+
+func (sv *saving) because(r spillReason) { sv.reasons = append(sv.reasons, r) }
+
+// tell warns of what this Save has stored in the overflow table.
+func (sv *saving) tell() {
+	if len(sv.reasons) == 0 {
 		return
 	}
-	s.warnOnce(name+"."+columnNames(missing), "auditing: columns are missing: their values are stored in audit_extra",
-		"table", name, "statement", s.backend.AddColumns(name, missing))
-}
-
-// warnSpill says once why the events of a tag are stored in the overflow table. While
-// there is none, their errors say it.
-func (s *Store) warnSpill(key, why string, args ...any) {
-	if s.catalog.get(s.overflowName()) != nil {
-		s.warnOnce(key, "auditing: "+why+": the events are stored in audit_overflow", args...)
+	failed := map[int]bool{}
+	for _, f := range sv.failures {
+		failed[f.Index] = true
+	}
+	for _, r := range sv.reasons {
+		for _, i := range r.indexes {
+			if sv.spilled[i] && !failed[i] {
+				sv.store.warnOnce(r.kind, r.key, r.args...)
+				break
+			}
+		}
 	}
 }
 
-// maxWarned bounds what warnOnce remembers.
+// warnLossy says once why a table loses acknowledged events when the server crashes.
+func (s *Store) warnLossy(t *Table) {
+	if t.lossy != "" {
+		s.warnOnce("events can be lost when the database crashes", t.Name, "table", t.Name, "reason", t.lossy)
+	}
+}
+
+// maxWarned bounds what is remembered of the warnings of one kind: their keys may be
+// names that users choose.
 const maxWarned = 1000
 
-func (s *Store) warnOnce(key, message string, args ...any) {
+// warnOnce warns of a kind of things once for each key.
+func (s *Store) warnOnce(kind, key string, args ...any) {
 	s.mu.Lock()
-	first := !s.warned[key] && len(s.warned) < maxWarned
+	keys := s.warned[kind]
+	if keys == nil {
+		keys = map[string]bool{}
+		s.warned[kind] = keys
+	}
+	n := len(keys)
+	first := !keys[key] && n < maxWarned
 	if first {
-		s.warned[strings.Clone(key)] = true
+		keys[strings.Clone(key)] = true
 	}
 	s.mu.Unlock()
 	if first {
-		s.logger().Warn(message, args...)
+		s.logger().Warn("auditing: "+kind, args...)
+	}
+	if first && n == maxWarned-1 {
+		s.logger().Warn("auditing: no more warnings of this kind are given", "kind", kind)
 	}
 }

@@ -89,6 +89,9 @@ func (b *backend) takeOver(ctx context.Context, table string) error {
 	return b.backfill(ctx, conn, table)
 }
 
+// maxTableColumns is how many a table can have.
+const maxTableColumns = 1600
+
 // adoptColumns adds our columns in one short transaction.
 func (b *backend) adoptColumns(ctx context.Context, conn *sql.Conn, table string) error {
 	tx, err := conn.BeginTx(ctx, nil)
@@ -103,7 +106,7 @@ func (b *backend) adoptColumns(ctx context.Context, conn *sql.Conn, table string
 	if rel == nil || !rel.Adoptable() {
 		return nil
 	}
-	if lacking := gormstore.Lacking(rel.Columns, gormstore.BaseColumns()); len(lacking) > 0 {
+	if lacking := gormstore.Lacking(rel.Columns, gormstore.BaseColumns(), maxTableColumns); len(lacking) > 0 {
 		// The default is set apart from the column, for then no row is rewritten.
 		for _, s := range []string{
 			b.AddColumns(table, lacking),

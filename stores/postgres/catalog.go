@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -62,6 +63,10 @@ SELECT c.relname, c.relkind IN ('r', 'p') AND NOT c.relispartition,
     OR EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid)
     OR EXISTS (SELECT 1 FROM pg_attribute k WHERE k.attrelid = c.oid AND k.attnum > 0 AND NOT k.attisdropped
       AND (k.attnotnull OR k.atthasdef OR k.attidentity <> ''))),
+  CASE WHEN has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'INSERT') AND has_any_column_privilege(c.oid, 'SELECT') THEN ''
+    ELSE format('GRANT USAGE ON SCHEMA %1$I TO %3$I; GRANT INSERT, SELECT ON %1$I.%2$I TO %3$I', n.nspname, c.relname, current_user) END,
+  CASE WHEN current_setting('fsync') = 'off' THEN 'the server runs with fsync = off'
+    WHEN c.relpersistence = 'u' THEN format('the table is UNLOGGED: run: ALTER TABLE %I.%I SET LOGGED', n.nspname, c.relname) ELSE '' END,
   CASE WHEN c.relkind = 'p' THEN (SELECT count(*) FROM pg_partition_tree(c.oid)) ELSE 0 END,
   c.relkind IN ('r', 'p', 'm'),
   CASE WHEN has_table_privilege(c.oid, 'SELECT') THEN '' ELSE format('GRANT SELECT ON %I.%I TO %I', n.nspname, c.relname, current_user) END,
@@ -118,7 +123,22 @@ func (b *backend) Lookup(ctx context.Context, names []string) (relations []gorms
 		// The kept connection was lost: a new one shows whether the server is away.
 		err = l.use(ctx, look)
 	}
+	if err == nil && len(relations) == 0 && !b.noSchema {
+		err = l.use(ctx, b.schemaIsThere(ctx))
+	}
 	return relations, err
+}
+
+// schemaIsThere says why nothing is found in the schema when somebody has taken it away.
+func (b *backend) schemaIsThere(ctx context.Context) func(*pgx.Conn) error {
+	return func(c *pgx.Conn) error {
+		var there bool
+		err := c.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.cfg.Schema).Scan(&there)
+		if err == nil && !there {
+			err = notSent{fmt.Errorf("schema %q is not there any more: somebody has renamed or dropped it", b.cfg.Schema)}
+		}
+		return err
+	}
 }
 
 func relationsOf(names []string) string {
@@ -139,7 +159,7 @@ func scanRelations(rows interface {
 		var rel gormstore.Relation
 		var placed bool
 		var columns sql.NullString
-		if err := rows.Scan(&rel.Name, &rel.Table, &rel.UniqueID, &rel.Plain, &rel.Parts, &placed, &rel.Denied, &rel.Locked, &columns); err != nil {
+		if err := rows.Scan(&rel.Name, &rel.Table, &rel.UniqueID, &rel.Plain, &rel.Grant, &rel.Lossy, &rel.Parts, &placed, &rel.Denied, &rel.Locked, &columns); err != nil {
 			return nil, err
 		}
 		if placed {

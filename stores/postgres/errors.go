@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -25,6 +26,9 @@ func (e notConnected) SafeToRetry() bool { return true }
 // errForeignDriver is returned for a pool that is not of pgx.
 var errForeignDriver = errors.New("the pool's driver is not pgx itself, but perhaps one that traces it: leave it as it is and give the audits a pool of their own with postgres.Open")
 
+// errKeptOut is why a row is not there although the server took it.
+var errKeptOut = errors.New("the server took the row and did not store it: a trigger or a rule of the table kept it out")
+
 // isUnknown reports whether what err interrupted may have happened all the same.
 func isUnknown(err error) bool {
 	if err == nil {
@@ -39,7 +43,7 @@ func isUnknown(err error) bool {
 		// Any other answer of the server says that it has rolled back.
 		return pgErr.Severity == "FATAL" || pgErr.Severity == "PANIC"
 	}
-	return true
+	return !errors.Is(err, errKeptOut)
 }
 
 // isConnection reports whether err is of the connection, so that a new one may help.
@@ -51,33 +55,60 @@ func isConnection(err error) bool {
 	if errors.As(err, &pgErr) {
 		return strings.HasPrefix(pgErr.Code, "08") || strings.HasPrefix(pgErr.Code, "57P")
 	}
-	return true
+	return !errors.Is(err, errKeptOut)
 }
+
+// isLock reports whether err says that somebody holds a lock for too long.
+func isLock(err error) bool { return sqlState(err) == "55P03" }
 
 // reasonOf sorts the server's errors by what can be done about them. A value that is
 // not of its column's type may be the fault of a catalogue that was not looked up since.
 func reasonOf(err error, looked bool) gormstore.Reason {
-	var pgErr *pgconn.PgError
-	switch {
-	case errors.Is(err, errForeignDriver):
+	if errors.Is(err, errKeptOut) {
 		return gormstore.Refused
-	case errors.As(err, new(notConnected)), !errors.As(err, &pgErr):
-		return gormstore.Unavailable
-	case slices.Contains(staleStates, pgErr.Code), strings.HasPrefix(pgErr.Code, "22") && !looked:
-		return gormstore.Stale
-	case slices.Contains(passingStates, pgErr.Code), slices.Contains(passingClasses, pgErr.Code[:2]):
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, new(notConnected)) || !errors.As(err, &pgErr) || pgErr.Severity == "FATAL" || pgErr.Severity == "PANIC" {
 		return gormstore.Unavailable
 	}
-	return gormstore.Refused
+	switch of := func(codes []string) bool {
+		return slices.ContainsFunc(codes, func(code string) bool { return strings.HasPrefix(pgErr.Code, code) })
+	}; {
+	case of(staleStates), strings.HasPrefix(pgErr.Code, "22") && !looked:
+		return gormstore.Stale
+	case of(refusedStates):
+		return gormstore.Refused
+	case of(passingStates):
+		return gormstore.Unavailable
+	}
+	return gormstore.Denied
 }
 
-// Reason implements [gormstore.Backend]. The server's own words can hold values.
+// Codes, or the classes with which they begin. What is none of them is of the table:
+// rights (42501), a view that takes no rows (55000), a code of somebody's own trigger.
+var (
+	// A table or column is missing or of another type than the catalogue says.
+	staleStates = []string{"42P01", "42703", "42804", "42P10", "42P18", "42883", "42846", "428C9", "0A000"}
+	// The event's own content: values, constraints, triggers and procedures that say
+	// no, a check option of a view, a row too large for an index, JSON nested too deep.
+	refusedStates = []string{"22", "23", "09", "21", "27", "2F", "38", "39", "44", "P0", "54000", "54001"}
+	// Connection and who may have one, transactions (a server that is read-only is
+	// 25006), statements that a proxy lost, a database or schema that is away,
+	// concurrency, resources, limits, locks, shutdown, the system, and bugs.
+	passingStates = []string{"08", "0B", "0L", "0P", "25", "26", "28", "2D", "34", "3B", "3D", "3F", "40", "426", "42P05", "53", "54", "55006", "55P03", "57", "58", "F0", "XX"}
+)
+
+// Reason implements [gormstore.Backend]. The server's own words are shown where they
+// are of names only: those about data, and of somebody's function, can hold values.
 func (b *backend) Reason(err error) string {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {
 		return err.Error()
 	}
 	reason := "SQLSTATE " + pgErr.Code
+	if pgErr.Where == "" && !slices.ContainsFunc(refusedStates, func(class string) bool { return strings.HasPrefix(pgErr.Code, class) }) {
+		reason = fmt.Sprintf("%s (%s)", pgErr.Message, reason)
+	}
 	for _, of := range []struct{ what, name string }{{"constraint", pgErr.ConstraintName}, {"column", pgErr.ColumnName}} {
 		if of.name != "" {
 			reason += " of " + of.what + " " + of.name
@@ -85,11 +116,3 @@ func (b *backend) Reason(err error) string {
 	}
 	return reason
 }
-
-var (
-	// A table or column is missing or of another type than the catalogue says.
-	staleStates = []string{"42P01", "42703", "42804", "42P10", "42P18", "42883", "42846", "0A000"}
-	// Connection, resources, shutdown, concurrency, and a server that is read-only for now.
-	passingClasses = []string{"08", "53", "57", "58", "40", "XX"}
-	passingStates  = []string{"55P03", "55006", "25006"}
-)

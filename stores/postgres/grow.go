@@ -16,7 +16,16 @@ const ddlLockTimeout = "SET LOCAL lock_timeout = '200ms'"
 // Grow implements [gormstore.Backend]. It runs in one transaction under a lock
 // that all processes share: without it CREATE TABLE IF NOT EXISTS fails when
 // several do it at once.
-func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column) error {
+func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
+	err := b.grow(ctx, table, fields, maxColumns)
+	switch sqlState(err) {
+	case "42501", "3F000":
+		return fmt.Errorf("%w: %w", gormstore.ErrDenied, err)
+	}
+	return err
+}
+
+func (b *backend) grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
 	tx, err := b.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -29,9 +38,9 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 	var statements []string
 	switch {
 	case rel == nil:
-		statements = b.create(table, fields)
+		statements = b.create(table, gormstore.Lacking(gormstore.BaseColumns(), fields, maxColumns))
 	case rel.Ours():
-		if lacking := gormstore.Lacking(rel.Columns, fields); len(lacking) > 0 {
+		if lacking := gormstore.Lacking(rel.Columns, fields, maxColumns); len(lacking) > 0 {
 			statements = []string{b.AddColumns(table, lacking)}
 		}
 	case rel.Adoptable():
@@ -41,7 +50,7 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 	}
 	for _, s := range statements {
 		if _, err := tx.ExecContext(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", s, err)
+			return err // growing says which table and columns
 		}
 	}
 	return tx.Commit()

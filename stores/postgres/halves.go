@@ -17,8 +17,12 @@ const worthTwo = 16
 // than two.
 var briskTable = 50 * time.Microsecond
 
-// first is the first attempt at batches. It returns those that are not known to be stored.
-func (w *writing) first(ctx context.Context, batches []gormstore.Batch) []gormstore.Batch {
+// first is the first attempt at batches, in one transaction or two. It returns those
+// attempts that failed.
+func (w *writing) first(ctx context.Context, batches []gormstore.Batch) []attempt {
+	if len(batches) == 0 {
+		return nil
+	}
 	if len(batches) >= worthTwo {
 		began := time.Now()
 		defer func() { w.brisk.Store(time.Since(began) < time.Duration(len(batches))*briskTable) }()
@@ -29,8 +33,8 @@ func (w *writing) first(ctx context.Context, batches []gormstore.Batch) []gormst
 			}
 		}
 	}
-	if w.send(ctx, false, batches...) != nil {
-		return batches
+	if a := w.send(ctx, false, batches...); a.err != nil {
+		return []attempt{a}
 	}
 	return nil
 }
@@ -46,23 +50,20 @@ func independent(batches []gormstore.Batch) bool {
 }
 
 // sendHalves sends half of the batches on either lane, as two transactions at once.
-func (w *writing) sendHalves(ctx context.Context, second *lane, batches []gormstore.Batch) (failed []gormstore.Batch) {
-	if w.ghosts.settle(ctx, w.lane) != nil {
-		return batches
+func (w *writing) sendHalves(ctx context.Context, second *lane, batches []gormstore.Batch) (failed []attempt) {
+	if err := w.ghosts.settle(ctx, w.lane); err != nil {
+		return []attempt{{batches, -1, err}}
 	}
 	left, right := batches[:len(batches)/2], batches[len(batches)/2:]
 	// What encodes values stays on the goroutine of the caller, who may recover.
 	leftInserts, rightInserts := w.inserts(w.lane, false, left), w.inserts(second, false, right)
-	done := make(chan error, 1)
-	go func() { done <- second.run(ctx, rightInserts) }()
-	err := w.lane.run(ctx, leftInserts)
-	for _, half := range []struct {
-		err     error
-		batches []gormstore.Batch
-	}{{err, left}, {<-done, right}} {
-		w.note(half.err, half.batches)
-		if half.err != nil {
-			failed = append(failed, half.batches...)
+	wait := w.locks.wait()
+	done := make(chan run, 1)
+	go func() { done <- second.run(ctx, rightInserts, wait) }()
+	first := w.lane.run(ctx, leftInserts, wait)
+	for _, a := range []attempt{w.outcome(ctx, w.lane, left, first), w.outcome(ctx, second, right, <-done)} {
+		if a.err != nil {
+			failed = append(failed, a)
 		}
 	}
 	return failed

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -64,9 +65,19 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 // sixty and eighty kilobytes each.
 const maxNamed = 2200
 
-// run sends inserts in one round trip; the server runs them as one transaction.
-func (l *lane) run(ctx context.Context, inserts []insert) error {
-	return l.use(ctx, func(c *pgx.Conn) error {
+// run is what became of inserts that were sent together.
+type run struct {
+	stored []int // how many rows by each of them
+	failed int   // the one that had the error, -1 when that is none in particular
+	err    error
+	took   time.Duration
+}
+
+// run sends inserts in one round trip; the server runs them as one transaction, in which
+// each waits for somebody's lock at most so long.
+func (l *lane) run(ctx context.Context, inserts []insert, wait time.Duration) run {
+	r, began := run{stored: make([]int, len(inserts)), failed: -1}, time.Now()
+	r.err = l.use(ctx, func(c *pgx.Conn) error {
 		if l.named+len(inserts) > maxNamed {
 			if err := c.DeallocateAll(ctx); err != nil {
 				return notSent{err}
@@ -78,6 +89,9 @@ func (l *lane) run(ctx context.Context, inserts []insert) error {
 		prepare := c.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && len(inserts) <= maxNamed
 		p := c.PgConn().StartPipeline(ctx)
 		c.PgConn().Frontend().Send(l.wire.room(sizeOf(inserts)))
+		if wait != maxLockWait {
+			p.SendQueryParams("SELECT set_config('lock_timeout', $1, true)", [][]byte{strconv.AppendInt(nil, wait.Milliseconds(), 10)}, nil, nil, nil)
+		}
 		var fresh []string
 		for _, in := range inserts {
 			if !prepare {
@@ -94,8 +108,11 @@ func (l *lane) run(ctx context.Context, inserts []insert) error {
 			}
 			p.SendQueryPrepared(name, in.params, binaryFormat, nil)
 		}
-		_ = p.Sync() // Close has its error too
-		err := p.Close()
+		err := p.Sync()
+		if err == nil {
+			r.failed, err = results(p, r.stored, wait != maxLockWait)
+		}
+		err = cmp.Or(err, p.Close())
 		if err != nil {
 			for _, sql := range fresh {
 				delete(l.statements, sql)
@@ -107,6 +124,36 @@ func (l *lane) run(ctx context.Context, inserts []insert) error {
 		}
 		return err
 	})
+	r.took = time.Since(began)
+	return r
+}
+
+// results reads what a pipeline of inserts answers, behind that of a setting if there
+// is one.
+func results(p *pgconn.Pipeline, stored []int, setting bool) (failed int, err error) {
+	at := 0
+	if setting {
+		at = -1
+	}
+	for {
+		answer, err := p.GetResults()
+		result, ok := answer.(*pgconn.ResultReader)
+		var tag pgconn.CommandTag
+		if err == nil && ok {
+			tag, err = result.Close()
+		}
+		switch {
+		case err != nil && at < len(stored):
+			return at, err
+		case err != nil || answer == nil:
+			return -1, err
+		case ok && at >= 0:
+			stored[at] = int(tag.RowsAffected())
+		}
+		if ok {
+			at++
+		}
+	}
 }
 
 var binaryFormat = []int16{pgx.BinaryFormatCode}
@@ -132,7 +179,7 @@ func (l *lane) examine(err error) {
 // other tables would wait with it; it does not plan the same insert again and
 // again; and a commit is durable when it returns, also where the server's default
 // is otherwise.
-const laneSettings = `SET lock_timeout = '250ms';
+const laneSettings = `SET lock_timeout = '100ms';
 SET plan_cache_mode = force_generic_plan;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 

@@ -163,6 +163,7 @@ type backend struct {
 	brisk    atomic.Bool // the last Write to many tables was
 	ddlKey   int64       // of the lock under which tables grow
 	ghosts   ghosts
+	locks    locks
 
 	mu         sync.Mutex
 	adopting   map[string]bool // tables that are taken over just now

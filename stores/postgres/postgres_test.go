@@ -132,7 +132,20 @@ func TestContract(t *testing.T) {
 				return s
 			}
 			reopen := func(t *testing.T, first core.Store) core.Store { return open(t, places[first], postgres.Config{}) }
-			storetest.Run(t, first, storetest.Reopen(reopen))
+			outage := func(begin, end string) func(*testing.T, core.Store) func() {
+				return func(t *testing.T, s core.Store) func() {
+					d := connect(t, places[s])
+					d.exec(begin)
+					return func() { d.exec(end) }
+				}
+			}
+			const others = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+			storetest.Run(t, first, storetest.Reopen(reopen),
+				storetest.Outage("locked tables", outage(`BEGIN; LOCK TABLE known, audit_overflow IN ACCESS EXCLUSIVE MODE`, `COMMIT`)),
+				storetest.Outage("no schema", outage(`ALTER SCHEMA public RENAME TO away`, `ALTER SCHEMA away RENAME TO public`)),
+				storetest.Outage("read-only", outage(
+					`DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END$$; `+others,
+					`SET default_transaction_read_only = off; DO $$BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END$$; `+others)))
 		})
 	}
 }

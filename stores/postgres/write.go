@@ -2,14 +2,19 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
 // Write implements [gormstore.Backend]: first everything in one transaction, or two
-// at once; after any failure table by table and, where a table refuses, in halves
-// until the rows that it refuses stand alone.
+// at once. After a failure the table that had it is written to alone and, where it
+// refuses rows, in halves until those stand alone; its neighbours are sent without it.
+// Tables that are known to be locked come last.
 func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
 	l, err := b.take(ctx)
 	if err != nil {
@@ -17,8 +22,12 @@ func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormst
 	}
 	defer b.lanes.give(l)
 	w := &writing{backend: b, lane: l}
-	for _, batch := range w.first(ctx, batches) {
-		w.careful(ctx, batch)
+	batches, due := w.withoutLocked(batches)
+	for _, a := range w.first(ctx, batches) {
+		w.apart(ctx, a)
+	}
+	for _, batch := range due {
+		w.look(ctx, batch)
 	}
 	return w.failures
 }
@@ -33,15 +42,47 @@ type writing struct {
 	down     error // the server is away: nothing more is tried
 }
 
+// attempt is what became of batches that were sent as one transaction.
+type attempt struct {
+	batches []gormstore.Batch
+	failed  int // the batch that had the error, -1 when that is none in particular
+	err     error
+}
+
 // send sends batches at once; the server runs them as one transaction. With once
 // it passes over ids that are stored already.
-func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batch) error {
+func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batch) attempt {
+	return w.sendBehind(ctx, once, nil, batches...)
+}
+
+// sendBehind sends statements before the inserts of batches.
+func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, batches ...gormstore.Batch) attempt {
 	if err := w.ghosts.settle(ctx, w.lane); err != nil {
-		return err
+		return attempt{batches, -1, err}
 	}
-	err := w.lane.run(ctx, w.inserts(w.lane, once, batches))
-	w.note(err, batches)
-	return err
+	inserts := append(before, w.inserts(w.lane, once, batches)...)
+	return w.outcome(ctx, w.lane, batches, w.lane.run(ctx, inserts, w.locks.wait()))
+}
+
+// outcome is what became of batches whose inserts came last in a run.
+func (w *writing) outcome(ctx context.Context, l *lane, batches []gormstore.Batch, r run) attempt {
+	w.note(r.err, batches)
+	if isLock(r.err) {
+		w.locks.spend(r.took)
+	}
+	before := len(r.stored) - len(batches)
+	if r.err != nil {
+		if isConnection(r.err) || r.failed < 0 {
+			return attempt{batches, -1, r.err}
+		}
+		return attempt{batches, max(0, r.failed-before), r.err}
+	}
+	for i, batch := range batches {
+		if r.stored[before+i] < len(batch.Rows) {
+			w.checkStored(ctx, l, batch)
+		}
+	}
+	return attempt{batches: batches}
 }
 
 // inserts returns the inserts of batches, until the next of that lane.
@@ -73,6 +114,124 @@ func (w *writing) note(err error, batches []gormstore.Batch) {
 	}
 }
 
+// checkStored fails the rows of a batch that are in neither of its tables: fewer were
+// stored than were sent, and not all of the others had been stored before.
+func (w *writing) checkStored(ctx context.Context, l *lane, batch gormstore.Batch) {
+	query := `SELECT "audit_id"::text FROM ` + w.Table(batch.Table.Name) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`
+	if batch.Twin != "" {
+		query += ` UNION ALL SELECT "audit_id"::text FROM ` + w.Table(batch.Twin) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`
+	}
+	ids := make([]string, len(batch.Rows))
+	for i, r := range batch.Rows {
+		ids[i] = r.Event.ID.String()
+	}
+	there := map[string]bool{}
+	if err := l.use(ctx, func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, query, ids)
+		if err != nil {
+			return err
+		}
+		var id string
+		_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+			there[id] = true
+			return nil
+		})
+		return err
+	}); err != nil {
+		w.failures = failAll(w.failures, []gormstore.Batch{batch}, err, nil)
+		for i := len(w.failures) - len(batch.Rows); i < len(w.failures); i++ {
+			w.failures[i].Why, w.failures[i].Unknown = gormstore.Unavailable, true
+		}
+		return
+	}
+	missing := batch
+	missing.Rows = nil
+	for i, r := range batch.Rows {
+		if !there[ids[i]] {
+			missing.Rows = append(missing.Rows, r)
+		}
+	}
+	w.fail(missing, errKeptOut)
+}
+
+// withoutLocked takes the tables out that are known to be locked. It returns those of
+// them that it is time to look at again; the others fail.
+func (w *writing) withoutLocked(batches []gormstore.Batch) (free, due []gormstore.Batch) {
+	type locked struct {
+		gormstore.Batch
+		next time.Time
+	}
+	var again []locked
+	free = batches[:0:0]
+	now := time.Now()
+	for _, batch := range batches {
+		switch next, err := w.locks.holding(batch); {
+		case err == nil:
+			free = append(free, batch)
+		case next.After(now):
+			w.fail(batch, err)
+		default:
+			again = append(again, locked{batch, next})
+		}
+	}
+	slices.SortFunc(again, func(a, b locked) int { return a.next.Compare(b.next) })
+	for _, l := range again {
+		due = append(due, l.Batch)
+	}
+	return free, due
+}
+
+// look writes a batch if its table is not locked any more, without waiting for that.
+func (w *writing) look(ctx context.Context, batch gormstore.Batch) {
+	if !w.locks.mayLook() {
+		_, err := w.locks.holding(batch)
+		w.fail(batch, err)
+		return
+	}
+	before := []insert{{sql: "LOCK TABLE " + w.Table(batch.Table.Name) + " IN ROW EXCLUSIVE MODE NOWAIT"}}
+	if batch.Twin != "" {
+		before = append(before, insert{sql: "LOCK TABLE " + w.Table(batch.Twin) + " IN ACCESS SHARE MODE NOWAIT"})
+	}
+	a := w.sendBehind(ctx, true, before, batch)
+	if isLock(a.err) {
+		w.fail(batch, w.locks.met(batch, a.err))
+		return
+	}
+	w.locks.freed(batch)
+	if a.err != nil {
+		w.careful(ctx, batch)
+	}
+}
+
+// apart goes on after an attempt that failed.
+func (w *writing) apart(ctx context.Context, a attempt) {
+	if a.failed < 0 {
+		for _, batch := range a.batches {
+			w.careful(ctx, batch)
+		}
+		return
+	}
+	w.together(ctx, a.batches[:a.failed])
+	if batch := a.batches[a.failed]; isLock(a.err) {
+		w.fail(batch, w.locks.met(batch, a.err))
+	} else {
+		w.careful(ctx, batch)
+	}
+	w.together(ctx, a.batches[a.failed+1:])
+}
+
+func (w *writing) together(ctx context.Context, batches []gormstore.Batch) {
+	switch {
+	case len(batches) == 0:
+	case len(batches) == 1, w.down != nil:
+		w.apart(ctx, attempt{batches: batches, failed: -1})
+	default:
+		if a := w.send(ctx, true, batches...); a.err != nil {
+			w.apart(ctx, a)
+		}
+	}
+}
+
 // maxRefused is how many rows a table may refuse one by one before the rest of
 // the batch is not tried on it any more: there is another place for them.
 const maxRefused = 16
@@ -82,17 +241,19 @@ func (w *writing) careful(ctx context.Context, batch gormstore.Batch) {
 		w.fail(batch, w.down)
 		return
 	}
-	err := w.send(ctx, true, batch)
+	err := w.send(ctx, true, batch).err
 	if err != nil && isConnection(err) && ctx.Err() == nil {
 		// The kept connection was lost, or this one just now: a new one shows
 		// whether the server is away.
-		if err = w.send(ctx, true, batch); err != nil && isConnection(err) {
+		if err = w.send(ctx, true, batch).err; err != nil && isConnection(err) {
 			w.down = err
 		}
 	}
 	switch {
 	case err == nil:
 		w.refused = 0
+	case isLock(err):
+		w.fail(batch, w.locks.met(batch, err))
 	case reasonOf(err, batch.Looked) != gormstore.Refused:
 		w.fail(batch, err)
 	case len(batch.Rows) == 1:

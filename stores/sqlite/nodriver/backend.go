@@ -129,7 +129,7 @@ func columnOf(name, typ string) gormstore.Column {
 }
 
 // Grow implements [gormstore.Backend].
-func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column) error {
+func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
 	return b.immediate(ctx, func(conn *sql.Conn) error {
 		found, err := relations(ctx, conn, []string{table})
 		if err != nil {
@@ -138,9 +138,9 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 		var statements []string
 		switch {
 		case len(found) == 0:
-			statements = b.create(table, fields)
+			statements = b.create(table, gormstore.Lacking(gormstore.BaseColumns(), fields, maxColumns))
 		case found[0].Ours():
-			statements = b.adds(table, gormstore.Lacking(found[0].Columns, fields))
+			statements = b.adds(table, gormstore.Lacking(found[0].Columns, fields, maxColumns))
 		}
 		for _, s := range statements {
 			if _, err := conn.ExecContext(ctx, s); err != nil {
