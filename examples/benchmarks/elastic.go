@@ -315,7 +315,8 @@ func (k *keeper) Perform(r *http.Request) (*http.Response, error) {
 		items := strings.Repeat(`{"create":{"status":201}},`, bytes.Count(body, []byte("\n"))/2)
 		answer = `{"errors":false,"items":[` + strings.TrimSuffix(items, ",") + `]}`
 	case r.Method == http.MethodGet:
-		status = http.StatusNotFound // neither template nor index
+		// neither template nor index
+		answer, status = `{"error":{"type":"resource_not_found_exception","reason":"not found"},"status":404}`, http.StatusNotFound
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
 }
