@@ -14,6 +14,10 @@ import (
 // the one the audit was made with, so that what layers inside the adapter put there
 // is seen. It has a deadline when the audit's time is shorter than [DefaultTimeout],
 // which is otherwise what an answer may take.
+//
+// An Origin with a method Over() bool is one that ends. Once that is true, the
+// Origin around it answers, and audits go to the recorder of that one; when there is
+// none, its own User does, with [ErrRequestOver].
 type Origin interface {
 	// User returns who is acting; "" is nobody. An error, [ErrRequestOver] among
 	// them, fails the audit: it never passes for nobody.
@@ -23,6 +27,9 @@ type Origin interface {
 }
 
 type contextKey struct{}
+
+// ender is an Origin that ends.
+type ender interface{ Over() bool }
 
 // scope is what NewContext puts into a context: one allocation, because every
 // request of an application pays for it.
@@ -47,7 +54,7 @@ func NewContext(ctx context.Context, rec *Recorder, origin Origin) context.Conte
 		ctx = context.Background()
 	}
 	if rec == nil {
-		if parent, _ := scopeOf(ctx); parent != nil {
+		if parent := scopeOf(ctx); parent != nil {
 			rec = parent.recorder
 		}
 	}
@@ -56,28 +63,33 @@ func NewContext(ctx context.Context, rec *Recorder, origin Origin) context.Conte
 
 // HasOrigin reports whether audits made with ctx are signed by an [Origin].
 func HasOrigin(ctx context.Context) bool {
-	s, _ := scopeOf(ctx)
+	s := scopeOf(ctx)
 	return s != nil && s.origin != nil
 }
 
-// scopeOf returns what NewContext put into ctx, nil when nothing was. A context
-// that cannot be asked is an error.
-func scopeOf(ctx context.Context) (s *scope, err error) {
+func scopeOf(ctx context.Context) *scope {
+	s, _, _ := find(ctx)
+	return s
+}
+
+// find returns what NewContext put into ctx, nil when nothing was, and the context
+// to ask its origin with. A context that cannot be asked is an error.
+func find(ctx context.Context) (_ *scope, asked context.Context, err error) {
 	if ctx == nil {
-		return nil, nil
+		return nil, context.Background(), nil
 	}
 	defer brokenContext(ctx, &err)
 	if s, ok := ctx.Value(contextKey{}).(*scope); ok {
-		return s, nil
+		return s.current(), ctx, nil
 	}
 	for _, unwrap := range unwrappers {
 		if inner := unwrap(ctx); inner != nil {
 			if s, ok := inner.Value(contextKey{}).(*scope); ok {
-				return s, nil
+				return s.current(), unwrapped{ctx, inner}, nil
 			}
 		}
 	}
-	return nil, nil
+	return nil, ctx, nil
 }
 
 // brokenContext, when deferred, turns the panic of a context such as a nil
@@ -86,6 +98,30 @@ func brokenContext(ctx context.Context, err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("the context, a %T, cannot be used (%v): pass the one that the handler was given", ctx, p)
 	}
+}
+
+// current returns s, or the one around it that goes on when the origin of s has ended.
+func (s *scope) current() *scope {
+	for around := s; around != nil && around.origin != nil; {
+		if e, ok := around.origin.(ender); !ok || !e.Over() {
+			return around
+		}
+		around, _ = around.Context.Value(contextKey{}).(*scope)
+	}
+	return s
+}
+
+// unwrapped is a framework's context that also has the values of the request's.
+type unwrapped struct {
+	context.Context
+	request context.Context
+}
+
+func (u unwrapped) Value(key any) any {
+	if v := u.Context.Value(key); v != nil {
+		return v
+	}
+	return u.request.Value(key)
 }
 
 var unwrappers []func(context.Context) context.Context
@@ -115,7 +151,7 @@ func SetDefault(rec *Recorder) { defaultRecorder.Store(rec) }
 // console. Once one was, a ctx that leads to none uses the one named by
 // [SetDefault], else the audit fails with [ErrNoRecorder].
 func Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error {
-	s, err := scopeOf(ctx)
+	s, ctx, err := find(ctx)
 	rec := defaultRecorder.Load()
 	if s != nil && s.recorder != nil {
 		rec = s.recorder
@@ -135,16 +171,16 @@ func Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error
 // cannot be determined, each audit made with the result returns that error. Of a
 // framework's own context the values of the request's context are kept.
 func Detach(ctx context.Context) context.Context {
+	s, asked, err := find(ctx)
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	s, err := scopeOf(ctx)
 	if err != nil {
 		return NewContext(context.Background(), nil, &fixedOrigin{err: err})
 	}
 	var origin *fixedOrigin
 	if s != nil && s.origin != nil {
-		kept := context.WithoutCancel(ctx)
+		kept := context.WithoutCancel(asked)
 		user, userErr := userOf(kept, s.origin)
 		request, requestErr := requestOf(kept, s.origin)
 		origin = &fixedOrigin{user: user, err: errors.Join(userErr, requestErr), request: request}

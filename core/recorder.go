@@ -123,7 +123,7 @@ func (r *Recorder) Store() Store {
 // [*AuditError]. The audit neither ends with ctx nor outlasts its own time. Of a
 // tag that [Config.Durability] makes [BestEffort], nil means that the event waits.
 func (r *Recorder) Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error {
-	s, err := scopeOf(ctx)
+	s, ctx, err := find(ctx)
 	if err != nil {
 		return r.fail(tag, err)
 	}
@@ -133,9 +133,6 @@ func (r *Recorder) Audit(ctx context.Context, tag string, fields Fields, opts ..
 func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Fields, opts []Option) error {
 	if r == nil || r.store == nil {
 		return r.fail(tag, ErrNoRecorder)
-	}
-	if ctx == nil {
-		ctx = context.Background()
 	}
 	now := time.Now()
 	o := auditOptions{within: r.cfg.Timeout}

@@ -30,6 +30,17 @@ func newServer(setup audittest.Setup, sessionsInside bool) *echo.Echo {
 	if setup.Contrib != nil && !sessionsInside {
 		e.Use(contrib.Middleware(setup.Contrib.Store))
 	}
+	if setup.Around != nil {
+		e.Use(echoaudit.Middleware(setup.Around.Recorder, options(*setup.Around)...))
+	}
+	if setup.Layer != nil {
+		e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c echo.Context) (err error) {
+				setup.Layer(newCall(c), func() { err = next(c) })
+				return err
+			}
+		})
+	}
 	if !setup.NoMiddleware {
 		e.Use(echoaudit.Middleware(setup.Recorder, options(setup)...))
 	}
@@ -45,18 +56,22 @@ func newServer(setup audittest.Setup, sessionsInside bool) *echo.Echo {
 		})
 	}
 	e.Any("/*", func(c echo.Context) error {
-		setup.Handle(&audittest.Call{
-			Writer:  c.Response(),
-			Request: c.Request(),
-			Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
-				return echoaudit.Audit(c, tag, fields, opts...)
-			},
-			Detach:   func() context.Context { return echoaudit.Detach(c) },
-			Contexts: []context.Context{c.Request().Context()},
-		})
+		setup.Handle(newCall(c))
 		return nil
 	})
 	return e
+}
+
+func newCall(c echo.Context) *audittest.Call {
+	return &audittest.Call{
+		Writer:  c.Response(),
+		Request: c.Request(),
+		Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
+			return echoaudit.Audit(c, tag, fields, opts...)
+		},
+		Detach:   func() context.Context { return echoaudit.Detach(c) },
+		Contexts: []context.Context{c.Request().Context()},
+	}
 }
 
 func options(setup audittest.Setup) []echoaudit.Option {

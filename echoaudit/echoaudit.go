@@ -31,6 +31,7 @@ var framework = &nethttpaudit.Framework{
 	Package:  "echoaudit",
 	Request:  func(c any) *http.Request { return c.(echo.Context).Request() },
 	Sessions: contribSessions,
+	Copy:     copyContext,
 	ClientIP: extractedIP,
 	Header: func(c any) http.Header {
 		if w := c.(echo.Context).Response(); w != nil && w.Writer != nil {
@@ -38,6 +39,9 @@ var framework = &nethttpaudit.Framework{
 		}
 		return nil
 	},
+	// echo routes by the request that arrived: what Pre middlewares inside ours rewrite
+	// must be that one.
+	InPlace: true,
 }
 
 // contribKey is where echo-contrib/session keeps its store. It is read from
@@ -61,11 +65,11 @@ func contribSessions(c any, name string) []nethttpaudit.FoundSession {
 
 // extractedIP asks the application's own extractor. c.RealIP is no substitute:
 // without an extractor it returns whatever the client wrote.
-func extractedIP(c any, r *http.Request) string {
-	if e := c.(echo.Context).Echo(); e != nil && e.IPExtractor != nil {
-		return e.IPExtractor(r)
+func extractedIP(c any) func(*http.Request) string {
+	if e := c.(echo.Context).Echo(); e != nil {
+		return e.IPExtractor
 	}
-	return ""
+	return nil
 }
 
 // SessionUser takes the user from the session called name in store; a nil store

@@ -159,34 +159,47 @@ func TestIPExtractorPanics(t *testing.T) {
 	}, echoaudit.Middleware(rec.Recorder()))
 }
 
-// The extractor can only be asked within the request; after it the peer is what is certain.
+// The application's rule for the client's address holds after the request, too.
 func TestIPExtractorAfterTheRequest(t *testing.T) {
 	rec := audittest.New(t)
-	e := echo.New()
-	e.IPExtractor = func(*http.Request) string { return "192.0.2.9" }
-	for _, asked := range []bool{true, false} {
-		var c echo.Context
+	for ip, extractor := range map[string]echo.IPExtractor{"203.0.113.7": echo.ExtractIPFromXFFHeader(), "203.0.113.8": nil} {
+		e := echo.New()
+		e.IPExtractor = extractor
 		r := get()
 		r.RemoteAddr = "127.0.0.1:1"
-		r.Header.Set("X-Forwarded-For", "203.0.113.7")
-		inner := e.NewContext(r, httptest.NewRecorder())
-		err := echoaudit.Middleware(rec.Recorder())(func(current echo.Context) error {
-			c = current
-			if asked {
-				return echoaudit.Audit(c, "within", nil, core.As("alice"))
+		r.Header.Set("X-Forwarded-For", ip)
+		e.HTTPErrorHandler = func(_ error, c echo.Context) {
+			if err := echoaudit.Audit(c, "late", nil, core.As("alice")); err != nil {
+				t.Error(err)
 			}
-			return nil
-		})(inner)
-		if err != nil {
+		}
+		serve(e, r, func(echo.Context) error { return errors.New("refused") }, echoaudit.Middleware(rec.Recorder()))
+		if got := rec.Last("late").Request.IP; got != ip {
+			t.Errorf("ip %s, want %s", got, ip)
+		}
+	}
+}
+
+// What a Pre middleware inside ours makes of the request is what echo routes by.
+func TestPre(t *testing.T) {
+	rec := audittest.New(t)
+	e := echo.New()
+	e.Pre(echoaudit.Middleware(rec.Recorder()), middleware.Rewrite(map[string]string{"/old/*": "/new/$1"}), middleware.MethodOverride())
+	e.DELETE("/new/:id", func(c echo.Context) error {
+		if err := echoaudit.Audit(c, "delete", nil, core.As("alice")); err != nil {
 			t.Error(err)
 		}
-		want := map[bool]string{true: "192.0.2.9", false: "127.0.0.1"}[asked]
-		if err := core.Audit(c.Request().Context(), "late", nil, core.As("alice")); err != nil {
-			t.Error(err)
-		}
-		if ip := rec.Last("late").Request.IP; ip != want {
-			t.Errorf("asked within the request %v: ip %s, want %s", asked, ip, want)
-		}
+		return c.NoContent(http.StatusNoContent)
+	})
+	r := httptest.NewRequest(http.MethodPost, "/old/7", nil)
+	r.Header.Set(echo.HeaderXHTTPMethodOverride, http.MethodDelete)
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	if w.Code != http.StatusNoContent {
+		t.Errorf("status %d", w.Code)
+	}
+	if got := rec.Last("delete").Request; got.Path != "/old/7" || got.Method != http.MethodPost {
+		t.Errorf("%+v, want what arrived", got)
 	}
 }
 

@@ -49,6 +49,12 @@ func newServer(setup audittest.Setup, fallback bool, order int) http.Handler {
 	if setup.Contrib != nil && order == manySessions {
 		engine.Use(contrib.SessionsMany([]string{"second", setup.Contrib.Name, "third"}, contribStore{setup.Contrib.Store}))
 	}
+	if setup.Around != nil {
+		engine.Use(ginaudit.Middleware(setup.Around.Recorder, options(*setup.Around)...))
+	}
+	if setup.Layer != nil {
+		engine.Use(func(c *gin.Context) { setup.Layer(newCall(c), c.Next) })
+	}
 	if !setup.NoMiddleware {
 		engine.Use(ginaudit.Middleware(setup.Recorder, options(setup)...))
 	}
@@ -58,20 +64,22 @@ func newServer(setup audittest.Setup, fallback bool, order int) http.Handler {
 	if setup.Inner != nil {
 		engine.Use(func(c *gin.Context) { c.Request = setup.Inner(c.Request) })
 	}
-	engine.Any("/*path", func(c *gin.Context) {
-		setup.Handle(&audittest.Call{
-			Writer:  c.Writer,
-			Request: c.Request,
-			Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
-				return ginaudit.Audit(c, tag, fields, opts...)
-			},
-			Detach: func() context.Context { return ginaudit.Detach(c) },
-			Contexts: []context.Context{
-				c.Request.Context(), c, context.WithValue(c, testKey{}, "value"), context.WithoutCancel(c), c.Copy(),
-			},
-		})
-	})
+	engine.Any("/*path", func(c *gin.Context) { setup.Handle(newCall(c)) })
 	return engine
+}
+
+func newCall(c *gin.Context) *audittest.Call {
+	return &audittest.Call{
+		Writer:  c.Writer,
+		Request: c.Request,
+		Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
+			return ginaudit.Audit(c, tag, fields, opts...)
+		},
+		Detach: func() context.Context { return ginaudit.Detach(c) },
+		Contexts: []context.Context{
+			c.Request.Context(), c, context.WithValue(c, testKey{}, "value"), context.WithoutCancel(c), c.Copy(),
+		},
+	}
 }
 
 // contribStore makes a gorilla store one for gin-contrib/sessions.

@@ -37,6 +37,12 @@ var framework = &nethttpaudit.Framework{
 		}
 		return nil
 	},
+	Copy: func(c any, r *http.Request, _ func(func())) any {
+		own := c.(*gin.Context).Copy()
+		own.Request = r
+		moveSessions(own)
+		return own
+	},
 }
 
 // gin's context leads to the request's only with ContextWithFallback.

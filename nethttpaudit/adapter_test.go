@@ -15,8 +15,29 @@ func TestAdapter(t *testing.T) {
 }
 
 func newServer(setup audittest.Setup) http.Handler {
-	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setup.Handle(&audittest.Call{
+	handler := handling(setup.Handle)
+	if setup.Inner != nil {
+		next := handler
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, setup.Inner(r)) })
+	}
+	if !setup.NoMiddleware {
+		handler = nethttpaudit.Middleware(setup.Recorder, options(setup)...)(handler)
+	}
+	if setup.Layer != nil {
+		next := handler
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			handling(func(c *audittest.Call) { setup.Layer(c, func() { next.ServeHTTP(w, r) }) }).ServeHTTP(w, r)
+		})
+	}
+	if setup.Around != nil {
+		handler = nethttpaudit.Middleware(setup.Around.Recorder, options(*setup.Around)...)(handler)
+	}
+	return handler
+}
+
+func handling(handle func(*audittest.Call)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handle(&audittest.Call{
 			Writer:  w,
 			Request: r,
 			Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
@@ -26,14 +47,6 @@ func newServer(setup audittest.Setup) http.Handler {
 			Contexts: []context.Context{r.Context()},
 		})
 	})
-	if setup.Inner != nil {
-		next := handler
-		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, setup.Inner(r)) })
-	}
-	if setup.NoMiddleware {
-		return handler
-	}
-	return nethttpaudit.Middleware(setup.Recorder, options(setup)...)(handler)
 }
 
 func options(setup audittest.Setup) []nethttpaudit.Option {

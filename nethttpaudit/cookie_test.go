@@ -1,6 +1,7 @@
 package nethttpaudit
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -29,7 +30,7 @@ func FuzzCookie(f *testing.F) {
 	userOf := func(t *testing.T, cookies string) string {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Cookie"] = []string{cookies}
-		user, err := s.users[0](lookup{request: r})
+		user, err := s.users[0](newLookup(r))
 		if err != nil {
 			t.Fatalf("the cookies %q are an error: %v", cookies, err)
 		}
@@ -55,4 +56,9 @@ func FuzzCookie(f *testing.F) {
 			t.Fatalf("the tampered cookie %q of %q is that of %q", cookie, user, got)
 		}
 	})
+}
+
+func newLookup(r *http.Request) *lookup {
+	l, _ := newOrigin(framework.Adapter(nil), nil, r).lookup(context.Background())
+	return l
 }

@@ -15,7 +15,8 @@ import (
 // context type: it says how to find things in that context, which is called c and
 // is nil on plain net/http. Who acts and from where is decided in this package.
 //
-// Its functions are called only between [Adapter.Begin] and [Origin.End].
+// Its functions are called only between [Adapter.Begin] and [Origin.End], and for
+// audits that are given c.
 type Framework struct {
 	// Package is the adapter's name, for error messages. Required.
 	Package string
@@ -24,13 +25,20 @@ type Framework struct {
 	// Sessions returns what the framework's session middleware left in c under
 	// name, or all there is when name is "". Optional.
 	Sessions func(c any, name string) []FoundSession
-	// ClientIP returns the address that the framework was configured to take from
-	// r, the request as it arrived; "" when it was not. It is asked when
-	// [TrustedProxies] was not given. Optional.
-	ClientIP func(c any, r *http.Request) string
 	// Header returns the response's header, in which a layer outside may have put the
 	// request's ID. It is asked only by Begin; nil is none. Optional.
 	Header func(c any) http.Header
+	// Copy returns a copy of c whose request is r. It outlives the request: what it
+	// takes from c later it reads in a function given to live, which does not run it
+	// once that may be another request's. Required unless c is always nil.
+	Copy func(c any, r *http.Request, live func(read func())) any
+	// ClientIP returns the framework's own rule for the client's address, nil when it
+	// was not configured. It is asked when [TrustedProxies] was not given, also once
+	// the request is over. Optional.
+	ClientIP func(c any) func(*http.Request) string
+	// InPlace has [Adapter.Begin] change the request that it is given instead of a copy,
+	// for a framework that keeps it on the way to its router.
+	InPlace bool
 }
 
 // FoundSession is a session that a framework's session middleware keeps: a store
@@ -47,6 +55,7 @@ type Adapter struct {
 	framework *Framework
 	recorder  *core.Recorder
 	settings  settings
+	hasUsers  bool // options say where users come from
 }
 
 // Adapter prepares a Middleware.
@@ -57,7 +66,8 @@ func (f *Framework) Adapter(rec *core.Recorder, opts ...Option) *Adapter {
 			opt(&a.settings)
 		}
 	}
-	if len(a.settings.users) == 0 && f.Sessions != nil {
+	a.hasUsers = len(a.settings.users) > 0
+	if !a.hasUsers && f.Sessions != nil {
 		a.settings.users = []userSource{foundSessionUser}
 	}
 	return a
@@ -73,9 +83,24 @@ func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 	if a.framework.Header != nil {
 		o.made = idIn(a.framework.Header(c))
 	}
-	inner := r.WithContext(core.NewContext(o, a.recorder, o))
-	o.inner = inner
-	return inner, o
+	if a.framework.InPlace {
+		o.replace()
+	}
+	o.handed = core.NewContext(o, a.recorder, o)
+	o.inner = r.WithContext(o.handed)
+	if a.framework.InPlace {
+		*r = *o.inner
+		o.inner = r
+	}
+	return o.inner, o
+}
+
+// replace takes the place of an Origin that has ended: a handler may be given one
+// request several times.
+func (o *Origin) replace() {
+	if before := o.outer(); before != nil && before.handed == o.Context && before.Over() {
+		o.Context, o.registry = before.Context, before.registry
+	}
 }
 
 var errNoRequest = errors.New("there is no request: pass what the handler was given")
@@ -117,7 +142,7 @@ func (f *Framework) context(c any, r *http.Request) (context.Context, func()) {
 		o := newOrigin(f.Adapter(nil), c, r)
 		ctx, end = core.NewContext(o, nil, o), o.End
 	}
-	via := &handed{Context: ctx, c: c, request: r}
+	via := &handed{Context: ctx, framework: f, c: c, request: r}
 	return via, func() { via.c, via.request = nil, nil; end() }
 }
 
@@ -125,8 +150,9 @@ func (f *Framework) context(c any, r *http.Request) (context.Context, func()) {
 // middleware may have replaced the request, or wrapped the framework's context.
 type handed struct {
 	context.Context
-	c       any
-	request *http.Request
+	framework *Framework
+	c         any
+	request   *http.Request
 }
 
 type handedKey struct{}

@@ -54,7 +54,7 @@ func TestWhatASessionFileHolds(t *testing.T) {
 		store.Codecs = []securecookie.Codec{fileCodec{store.Codecs[0], c.err}}
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", w.Header().Get("Set-Cookie"))
-		user, err := lookup{request: r}.sessionUser([]FoundSession{{Store: store, Name: "session"}}, defaultPaths)
+		user, err := newLookup(r).sessionUser([]FoundSession{{Store: store, Name: "session"}}, defaultPaths)
 		if user != "" || (err == nil) != c.nobody {
 			t.Errorf("%s: %q, %v; want nobody: %v", c.name, user, err, c.nobody)
 		}

@@ -21,7 +21,7 @@ type settings struct {
 }
 
 // userSource looks up who acts; "" is nobody.
-type userSource func(l lookup) (string, error)
+type userSource func(l *lookup) (string, error)
 
 // SessionUser takes the user from the gorilla session called name in store.
 //
@@ -61,10 +61,14 @@ func SessionUser(store sessions.Store, name string, paths ...string) Option {
 	}
 	paths = slices.Clone(paths)
 	return func(s *settings) {
-		s.users = append(s.users, func(l lookup) (string, error) {
+		s.users = append(s.users, func(l *lookup) (string, error) {
 			found := []FoundSession{{Store: store, Name: name}}
 			if store == nil {
-				if found = l.find(name); len(found) == 0 {
+				var err error
+				if found, err = l.find(name); err != nil {
+					return "", err
+				}
+				if len(found) == 0 {
 					return "", l.noStore(name)
 				}
 			}
@@ -82,7 +86,11 @@ func User(f func(*http.Request) (string, error)) Option {
 		return noUserFunction
 	}
 	return func(s *settings) {
-		s.users = append(s.users, func(l lookup) (string, error) { return f(l.request) })
+		s.users = append(s.users, func(l *lookup) (string, error) {
+			r, cancel := l.copiesOfSessions()
+			defer cancel()
+			return await(r.Context(), func() (string, error) { return f(r) })
+		})
 	}
 }
 
@@ -93,18 +101,24 @@ func ContextUser[C any](f func(C) (string, error)) Option {
 		return noUserFunction
 	}
 	return func(s *settings) {
-		s.users = append(s.users, func(l lookup) (string, error) {
-			c, ok := l.c.(C)
+		s.users = append(s.users, func(l *lookup) (string, error) {
+			r, cancel := l.copiesOfSessions()
+			defer cancel()
+			c, err := l.context(r)
+			if err != nil {
+				return "", err
+			}
+			own, ok := c.(C)
 			if !ok {
 				return "", fmt.Errorf("a User option of another adapter was given to %s.Middleware: use %[1]s.User", l.framework.Package)
 			}
-			return f(c)
+			return await(r.Context(), func() (string, error) { return f(own) })
 		})
 	}
 }
 
 func noUserFunction(s *settings) {
-	s.users = append(s.users, func(l lookup) (string, error) {
+	s.users = append(s.users, func(l *lookup) (string, error) {
 		return "", errors.New("the function given to User is nil")
 	})
 }

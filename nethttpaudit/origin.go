@@ -3,11 +3,9 @@ package nethttpaudit
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gorilla/sessions"
 
@@ -24,143 +22,67 @@ type Origin struct {
 	path, host, remote, method string
 	forwarded                  []string
 	made                       string // the request's ID that a layer outside made
+	// clientIP is the framework's own rule, nil without one.
+	clientIP func(*http.Request) string
+	entry    *http.Request   // as it arrived
+	inner    *http.Request   // as it was handed on
+	handed   context.Context // of inner
+
+	sessions sync.Mutex // held while this package uses the request's registry or a session in it
 
 	mu       sync.Mutex
-	turn     chan struct{}      // held by the one lookup that runs; made by the first
+	over     bool
+	c        any                // the framework's context; nil once the request is over
+	lookups  int                // of the user that run
 	request  *core.Request      // made by the first audit
-	entry    *http.Request      // as it arrived; it and all below are nil once the request is over
-	inner    *http.Request      // as it was handed on
-	c        any                // the framework's context
 	registry *sessions.Registry // shared by all layers of the request
 }
 
 func newOrigin(a *Adapter, c any, r *http.Request) *Origin {
 	o := &Origin{
-		Context: r.Context(), adapter: a, entry: r, c: c,
+		Context: r.Context(), adapter: a, entry: r, inner: r, c: c,
 		host: r.Host, remote: r.RemoteAddr, method: r.Method,
 		forwarded: r.Header["X-Forwarded-For"],
 	}
 	if r.URL != nil {
 		o.path = r.URL.Path
 	}
+	if rule := a.framework.ClientIP; rule != nil && !a.settings.proxies.stated {
+		o.clientIP = rule(c)
+	}
 	return o
 }
 
-// registryKey is the unexported key under which gorilla/sessions keeps a request's
-// registry in its context, learnt by watching it look.
-var registryKey = func() any {
-	w := &keyWatcher{Context: context.Background()}
-	sessions.GetRegistry((&http.Request{}).WithContext(w))
-	return w.key
-}()
+// originKey is under what an Origin finds the one around it.
+type originKey struct{}
 
-type keyWatcher struct {
-	context.Context
-	key any
-}
-
-func (w *keyWatcher) Value(key any) any {
-	w.key = key
-	return nil
-}
-
-// Value answers gorilla's question for the request's sessions. Without that, each
-// layer that calls r.WithContext before its first look would read the session
-// again from the cookie and miss what the others changed in it.
+// Value leads to the Origin itself, and answers gorilla's question for the request's
+// sessions. Without that, each layer that calls r.WithContext before its first look
+// would read the session again from the cookie and miss what the others changed in it.
 func (o *Origin) Value(key any) any {
-	if key == registryKey {
-		if registry := o.sessions(); registry != nil {
-			return registry
-		}
+	switch key {
+	case registryKey:
+		return o.requestRegistry()
+	case any(originKey{}), any(o):
+		return o
 	}
 	return o.Context.Value(key)
 }
 
-func (o *Origin) sessions() *sessions.Registry {
+// outer returns the Origin of a Middleware around this one's, nil when there is none.
+func (o *Origin) outer() *Origin {
+	outer, _ := o.Context.Value(originKey{}).(*Origin)
+	return outer
+}
+
+// leads reports whether r is, or was made from, the request of o.
+func (o *Origin) leads(r *http.Request) bool { return r != nil && r.Context().Value(o) == any(o) }
+
+// Over reports whether the request has ended.
+func (o *Origin) Over() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.registry == nil && o.entry != nil {
-		// The context is entry's and not o's: a layer outside may have read a session
-		// since, for which gorilla changes entry in place. The copy keeps it from that here.
-		o.registry = sessions.GetRegistry(o.entry.WithContext(o.entry.Context()))
-	}
-	return o.registry
-}
-
-// lookup is what a source of users is given.
-type lookup struct {
-	framework *Framework
-	c         any
-	request   *http.Request
-}
-
-// User looks up who acts now. Lookups take turns, and the end of the request
-// waits for the one that runs: frameworks use their contexts again, and a lookup
-// must never see the next request. A panic in what is asked is left to core.
-func (o *Origin) User(ctx context.Context) (user string, err error) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(core.DefaultTimeout)
-	}
-	turn, err := o.takeTurn(deadline)
-	if err != nil {
-		return "", err
-	}
-	defer func() { <-turn }()
-	o.mu.Lock()
-	entry, c := o.entry, o.c
-	o.mu.Unlock()
-	if entry == nil {
-		return "", core.ErrRequestOver
-	}
-	f, current := o.adapter.framework, entry
-	if via, ok := ctx.Value(handedKey{}).(*handed); ok && via.request != nil {
-		current, ctx = via.request, via.request.Context()
-		if c != nil && via.c != nil {
-			c = via.c
-		}
-	} else if c != nil {
-		current = f.Request(c)
-		ctx = current.Context()
-	}
-	// The audit of a client that has left must not fail for that.
-	bounded, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	defer cancel()
-	l := lookup{framework: f, c: c, request: current.WithContext(bounded)}
-	for _, source := range o.adapter.settings.users {
-		if user, err = source(l); err != nil || user != "" {
-			return user, err
-		}
-	}
-	return "", nil
-}
-
-// takeTurn returns the channel to receive from when the lookup is done.
-func (o *Origin) takeTurn(deadline time.Time) (chan struct{}, error) {
-	o.mu.Lock()
-	over := o.entry == nil
-	if o.turn == nil {
-		o.turn = make(chan struct{}, 1)
-	}
-	turn := o.turn
-	o.mu.Unlock()
-	if over {
-		return nil, core.ErrRequestOver
-	}
-	select {
-	case turn <- struct{}{}:
-		return turn, nil
-	default:
-	}
-	// Half of the time is left to whom this one waits for: it may wait for this one.
-	timer := time.NewTimer(time.Until(deadline) / 2)
-	defer timer.Stop()
-	select {
-	case turn <- struct{}{}:
-		return turn, nil
-	case <-timer.C:
-		return nil, errors.New("another lookup of this request's user has not ended in half the audit's time: what looks it up may itself audit only with core.As")
-	}
+	return o.over
 }
 
 // Request returns from where the request came. The facts are those that arrived;
@@ -170,58 +92,42 @@ func (o *Origin) Request(ctx context.Context) *core.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.request == nil {
-		request := &core.Request{
-			ID:   id,
+		o.request = &core.Request{
 			Path: o.path, Host: hostOnly(o.host), Method: o.method,
-			IP: o.clientIP(), Peer: peer(o.remote), Forwarded: joinForwarded(o.forwarded),
+			IP: o.client(), Peer: peer(o.remote), Forwarded: joinForwarded(o.forwarded),
+			UserAgent: o.entry.Header.Get("User-Agent"), ID: cmp.Or(id, o.entry.Header.Get("X-Request-ID")),
 		}
-		if o.entry != nil {
-			request.UserAgent = o.entry.Header.Get("User-Agent")
-			request.ID = cmp.Or(id, o.entry.Header.Get("X-Request-ID"))
-		}
-		o.request = request
 	}
 	return o.request
 }
 
-// clientIP wants mu to be held.
-func (o *Origin) clientIP() string {
-	proxies, fromFramework := &o.adapter.settings.proxies, o.adapter.framework.ClientIP
-	if fromFramework == nil || proxies.stated {
-		return proxies.clientIP(o.remote, o.forwarded)
+// client returns the client's address.
+func (o *Origin) client() string {
+	if o.clientIP != nil {
+		if ip, ok := parseHop(strings.TrimSpace(o.clientIP(o.entry))); ok {
+			return ip.String()
+		}
 	}
-	if o.entry == nil {
-		// The framework's own rule can no longer be asked; the peer is true by any.
-		return peer(o.remote)
-	}
-	if ip, ok := parseHop(strings.TrimSpace(fromFramework(o.c, o.entry))); ok {
-		return ip.String()
-	}
-	return proxies.clientIP(o.remote, o.forwarded)
+	return o.adapter.settings.proxies.clientIP(o.remote, o.forwarded)
 }
 
-// End says that the handler has returned. From now on the user is not known
-// any more, and nothing of the request is held but its facts.
+// End says that the handler has returned. From now on the user is not known any
+// more, and what the framework calls its context is left alone: it may be another
+// request's by now. A lookup that runs has its own copies and is not waited for.
 func (o *Origin) End() {
 	o.mu.Lock()
-	if turn := o.turn; turn != nil {
-		o.mu.Unlock()
-		turn <- struct{}{}
-		defer func() { <-turn }()
-		o.mu.Lock()
-	}
 	defer o.mu.Unlock()
-	if o.entry == nil {
+	if o.over || o.entry == nil {
 		return
 	}
 	inner := o.inner
 	if o.c != nil {
 		inner = o.adapter.framework.Request(o.c)
 	}
-	if inner != nil {
+	if o.leads(inner) {
 		handBack(o.entry, inner)
 	}
-	o.entry, o.inner, o.c, o.registry = nil, nil, nil, nil
+	o.over, o.c = true, nil
 }
 
 // handBack gives the request that arrived what net/http looks for in it when the

@@ -4,25 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/gorilla/sessions"
 )
 
 // foundSessionUser is the source when no option names one.
-func foundSessionUser(l lookup) (string, error) {
-	return l.sessionUser(l.find(""), defaultPaths)
-}
-
-// find returns what the framework's session middleware left.
-func (l lookup) find(name string) []FoundSession {
-	if l.c == nil || l.framework.Sessions == nil {
-		return nil
+func foundSessionUser(l *lookup) (string, error) {
+	found, err := l.find("")
+	if err != nil {
+		return "", err
 	}
-	return l.framework.Sessions(l.c, name)
+	return l.sessionUser(found, defaultPaths)
 }
 
-func (l lookup) noStore(name string) error {
+func (l *lookup) noStore(name string) error {
 	if l.framework.Sessions == nil {
 		return fmt.Errorf("SessionUser(nil, %q) names no session store: pass the one that your handlers use", name)
 	}
@@ -30,9 +25,9 @@ func (l lookup) noStore(name string) error {
 }
 
 // sessionUser returns the user of the first of the sessions that knows one.
-func (l lookup) sessionUser(found []FoundSession, paths []string) (string, error) {
+func (l *lookup) sessionUser(found []FoundSession, paths []string) (string, error) {
 	for _, f := range found {
-		session, err := f.read(l.request)
+		session, err := f.read(l)
 		if err != nil {
 			return "", err
 		}
@@ -49,7 +44,7 @@ func (l lookup) sessionUser(found []FoundSession, paths []string) (string, error
 
 // read returns the session as the handler sees it now. It is a shared one: what
 // the handler has changed in it counts even if it could not be decoded at first.
-func (f FoundSession) read(r *http.Request) (*sessions.Session, error) {
+func (f FoundSession) read(l *lookup) (*sessions.Session, error) {
 	store, name := f.Store, f.Name
 	if f.Session != nil {
 		store, name = f.Session.Store(), f.Session.Name()
@@ -60,13 +55,7 @@ func (f FoundSession) read(r *http.Request) (*sessions.Session, error) {
 	if store == nil {
 		return nil, errors.New("the framework's session middleware could not read its session: check that the session store can be reached")
 	}
-	session, err := store.Get(r, name)
-	if isContextError(err) && r.Context().Err() == nil && (session == nil || len(session.Values) == 0) {
-		// The client left while the session was read, and gorilla keeps that error.
-		if session, err = store.New(r, name); err == nil && session != nil {
-			return session, nil
-		}
-	}
+	session, err := l.session(store, name)
 	switch {
 	case err != nil && (session == nil || !isNobody(err, session)):
 		return nil, fmt.Errorf("session %q cannot be read, check its name and that its store can be reached: %w", name, err)

@@ -14,7 +14,8 @@ import (
 // Adapter is what [RunAdapter] needs of the adapter for a web framework.
 type Adapter struct {
 	// New builds a server as setup says, in this order: the framework's session
-	// middleware if setup has Contrib, the adapter's middleware unless setup has
+	// middleware if setup has Contrib, the adapter's middleware with the options of
+	// Around, a middleware that calls Layer, the adapter's middleware unless setup has
 	// NoMiddleware, a middleware that applies Inner, and Handle for each request,
 	// whatever its method and path. Nothing of it recovers panics.
 	New func(setup Setup) http.Handler
@@ -41,10 +42,17 @@ type Setup struct {
 	RequestID func(context.Context) string
 	// Contrib is the store and name for the framework's own session middleware.
 	Contrib *SessionUser
+	// Around holds the options of another Middleware around this one.
+	Around *Setup
+	// Layer is a middleware just outside of the innermost Middleware of the adapter;
+	// next goes on and may run on another goroutine.
+	Layer func(c *Call, next func())
 	// Inner is what a middleware inside the adapter's makes of the request.
 	Inner func(*http.Request) *http.Request
 	// Handle is the handler.
 	Handle func(*Call)
+
+	rec *Recording // of Recorder
 }
 
 // SessionUser holds the arguments of the option of that name.
@@ -71,7 +79,7 @@ type Call struct {
 // real HTTP with real cookies, on a server of its own.
 func RunAdapter(t *testing.T, a Adapter) {
 	t.Helper()
-	for _, group := range [][]adapterCase{userCases, sessionCases, requestCases, lifeCases} {
+	for _, group := range [][]adapterCase{userCases, sessionCases, requestCases, lifeCases, lookupCases, nestedCases} {
 		for _, c := range group {
 			if c.contrib && !a.FindsSessions {
 				continue

@@ -26,6 +26,10 @@ type site struct {
 	remote string
 	// before is a layer outside of the framework, when it is not nil.
 	before func(w http.ResponseWriter)
+	// after is called with the request when the application is through with it.
+	after func(*http.Request)
+	// entered is given to the requests in their contexts when it is not nil.
+	entered chan struct{}
 
 	mu     sync.Mutex
 	visits map[string]*visit
@@ -61,7 +65,13 @@ func newSite(t *testing.T, a Adapter, setup Setup) *site {
 		if s.before != nil {
 			s.before(w)
 		}
+		if s.entered != nil {
+			r = r.WithContext(context.WithValue(r.Context(), enteredKey{}, s.entered))
+		}
 		app.ServeHTTP(w, r)
+		if s.after != nil {
+			s.after(r)
+		}
 	}))
 	t.Cleanup(s.server.Close)
 	s.client = s.browser()

@@ -19,7 +19,6 @@ var lifeCases = []adapterCase{
 	{name: "the client is gone before the session was read", run: clientGoneBeforeSession},
 	{name: "use after the request", run: afterRequest},
 	{name: "the handler panics", run: handlerPanics},
-	{name: "the end of the request waits for a lookup", run: endWaits},
 	{name: "Detach", run: detach},
 	{name: "Detach keeps an error", run: detachError},
 	{name: "no middleware", run: noMiddleware},
@@ -125,39 +124,6 @@ func handlerPanics(t *testing.T, a Adapter) {
 	}
 	wantUser(t, rec, "before", "alice")
 	wantError(t, core.Audit(ctx, "after", nil), core.ErrRequestOver)
-}
-
-// endWaits looks the user up in one request while that ends and another begins,
-// for which a framework would use the same context again.
-func endWaits(t *testing.T, a Adapter) {
-	rec := New(t)
-	entered, release := make(chan struct{}), make(chan struct{})
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(r *http.Request) (string, error) {
-		close(entered)
-		<-release
-		return r.URL.Path, nil
-	}})
-	first := make(chan struct{})
-	audited := make(chan error, 1)
-	go func() {
-		defer close(first)
-		s.get("/first", func(c *Call) {
-			ctx := c.Request.Context()
-			go func() { audited <- core.Audit(ctx, "refund", nil) }()
-			<-entered
-		})
-	}()
-	<-entered
-	s.send(s.browser(), s.request("/second"), func(*Call) {})
-	select {
-	case <-first:
-		t.Error("the request ended while its user was looked up")
-	default:
-	}
-	close(release)
-	wantNil(t, <-audited)
-	<-first
-	wantUser(t, rec, "refund", "/first")
 }
 
 func detach(t *testing.T, a Adapter) {

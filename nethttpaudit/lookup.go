@@ -1,0 +1,264 @@
+package nethttpaudit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/auditing-go/auditing/core"
+)
+
+// maxLookups bounds how many lookups of one request's user run at once. Only a
+// lookup that audits and so looks up again has so many.
+const maxLookups = 1000
+
+var errRecursion = errors.New("the user is looked up by what looks it up: that may itself audit only with core.As")
+
+// lookup is what a source of users is given. What may block runs on a goroutine of
+// its own, with copies, while the lookup waits as long as the audit has time: what
+// comes late is thrown away, and finds nothing that the request, or the next one,
+// goes on to use.
+type lookup struct {
+	origin    *Origin
+	framework *Framework
+	ctx       context.Context // of the audit
+	deadline  time.Time
+	request   *http.Request // the current one
+	framed    bool          // there is a framework's context
+	c         any           // which is this, nil when it is not the request's any more
+	current   *http.Request // what c had at first
+
+	mu   sync.RWMutex
+	over bool
+}
+
+// User looks up who acts now. Lookups of one request run side by side. A panic in
+// what is asked is left to core.
+func (o *Origin) User(ctx context.Context) (user string, err error) {
+	if ctx.Value(lookupKey{}) != nil {
+		return "", errRecursion
+	}
+	if outer := o.outer(); outer != nil && !o.adapter.hasUsers && !o.Over() {
+		return outer.User(ctx)
+	}
+	l, err := o.lookup(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer l.end()
+	for _, source := range o.adapter.settings.users {
+		if user, err = source(l); err != nil || user != "" {
+			return user, err
+		}
+	}
+	return "", nil
+}
+
+func (o *Origin) lookup(ctx context.Context) (*lookup, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.over || o.entry == nil:
+		return nil, core.ErrRequestOver
+	case o.lookups == maxLookups:
+		return nil, errRecursion
+	}
+	o.lookups++
+	l := &lookup{origin: o, framework: o.adapter.framework, ctx: ctx, request: o.inner, framed: o.c != nil}
+	var ok bool
+	if l.deadline, ok = ctx.Deadline(); !ok {
+		l.deadline = time.Now().Add(core.DefaultTimeout)
+	}
+	via, _ := ctx.Value(handedKey{}).(*handed)
+	if via != nil && via.request != nil {
+		l.request = via.request
+		if via.c != nil && via.framework == l.framework {
+			l.c, l.current = via.c, via.request
+		}
+	}
+	if l.c == nil && o.c != nil {
+		// The framework may have given its context to another request.
+		if r := l.framework.Request(o.c); o.leads(r) {
+			l.c, l.current = o.c, r
+			if via == nil {
+				l.request = r
+			}
+		}
+	}
+	return l, nil
+}
+
+// end lets go of what the request goes on to use.
+func (l *lookup) end() {
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	l.origin.mu.Lock()
+	l.origin.lookups--
+	l.origin.mu.Unlock()
+}
+
+// live runs read while the request still waits for the lookup.
+func (l *lookup) live(read func()) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !l.over {
+		read()
+	}
+}
+
+// lost is the error when the framework's context is not this request's any more.
+func (l *lookup) lost() error {
+	if !l.framed || l.c != nil && l.framework.Request(l.c) == l.current {
+		return nil
+	}
+	return fmt.Errorf("the context that %s was given is not this request's any more: %w", l.framework.Package, core.ErrRequestOver)
+}
+
+// find returns what the framework's session middleware left.
+func (l *lookup) find(name string) (found []FoundSession, err error) {
+	if l.c != nil && l.framework.Sessions != nil {
+		found = l.framework.Sessions(l.c, name)
+	}
+	return found, l.lost()
+}
+
+// context returns a copy of the framework's context, whose request is r.
+func (l *lookup) context(r *http.Request) (c any, err error) {
+	if l.c != nil {
+		c = l.framework.Copy(l.c, r, l.live)
+	}
+	return c, l.lost()
+}
+
+// copies returns a request for the use on another goroutine, whose context has the
+// values of the audit's and ends with the audit's time.
+func (l *lookup) copies() (*http.Request, context.CancelFunc) {
+	ctx, cancel := context.WithDeadline(&lookupContext{context.WithoutCancel(l.request.Context()), l}, l.deadline)
+	r := l.request.Clone(ctx)
+	r.Body = http.NoBody // the handler's
+	return r, cancel
+}
+
+// copiesOfSessions is copies with copies of the sessions that were read so far.
+func (l *lookup) copiesOfSessions() (*http.Request, context.CancelFunc) {
+	r, cancel := l.copies()
+	turn := l.turn()
+	turn.Lock()
+	defer turn.Unlock()
+	var from *sessions.Registry
+	if l.origin.leads(l.request) {
+		from = l.origin.existingRegistry()
+	} else {
+		from, _ = l.request.Context().Value(registryKey).(*sessions.Registry)
+	}
+	if from != nil {
+		addCopies(sessions.GetRegistry(r), from)
+	}
+	found, _ := l.find("")
+	for _, f := range found {
+		if f.Session != nil {
+			registry := sessions.GetRegistry(r)
+			if _, _, ok := cached(registry, f.Session.Store(), f.Session.Name()); !ok {
+				addCopy(registry, f.Session, nil)
+			}
+		}
+	}
+	return r, cancel
+}
+
+// turn returns what guards the request's registry. It is the outermost Origin's.
+func (l *lookup) turn() *sync.Mutex {
+	o := l.origin
+	for outer := o; outer != nil; outer = o.outer() {
+		o = outer
+	}
+	return &o.sessions
+}
+
+// session returns the session as the handler sees it now.
+func (l *lookup) session(store sessions.Store, name string) (*sessions.Session, error) {
+	turn := l.turn()
+	turn.Lock()
+	registry := sessions.GetRegistry(l.request)
+	session, err, ok := cached(registry, store, name)
+	if _, cookie := store.(*sessions.CookieStore); cookie && !ok { // which does not block
+		session, err = registry.Get(store, name)
+		ok = true
+	}
+	turn.Unlock()
+	// The client may have left while the handler read it, and gorilla keeps that error.
+	if ok && !(isContextError(err) && (session == nil || len(session.Values) == 0)) {
+		return session, err
+	}
+	r, cancel := l.copies()
+	defer cancel()
+	session, err = await(r.Context(), func() (*sessions.Session, error) { return store.Get(r, name) })
+	if err != nil || session == nil || ok || l.origin.Over() {
+		return session, err
+	}
+	turn.Lock()
+	defer turn.Unlock()
+	if found, err, ok := cached(registry, store, name); ok {
+		return found, err
+	}
+	if own, _, ok := cached(sessions.GetRegistry(r), session.Store(), name); ok && own == session {
+		add(registry, session, nil, name)
+	}
+	return session, nil
+}
+
+// lookupContext is the context of what looks up the user.
+type lookupContext struct {
+	context.Context
+	lookup *lookup
+}
+
+type lookupKey struct{}
+
+func (c *lookupContext) Value(key any) (v any) {
+	switch key {
+	case registryKey:
+		return nil
+	case any(lookupKey{}):
+		return true
+	}
+	c.lookup.live(func() { v = c.lookup.ctx.Value(key) })
+	if v == nil {
+		v = c.Context.Value(key)
+	}
+	return v
+}
+
+// await runs f on a goroutine of its own, and returns what it does unless ctx ends first.
+func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+		panic any
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		a := answer{err: errors.New("what looks up the user ended its goroutine")}
+		defer func() {
+			a.panic = recover()
+			answers <- a
+		}()
+		a.value, a.err = f()
+	}()
+	var a answer
+	select {
+	case a = <-answers:
+	case <-ctx.Done():
+		a.err = fmt.Errorf("looking up who acts took all of the audit's time: %w", core.ErrTimeout)
+	}
+	if a.panic != nil {
+		panic(a.panic)
+	}
+	return a.value, a.err
+}
