@@ -86,8 +86,8 @@ func TrustedProxies(prefixes ...netip.Prefix) Option {
 }
 
 // User takes the user from f, which is asked each time an audit is made. "" is
-// nobody; an error or a panic fails the audit. The request's context may have
-// been cancelled by then, because a client that has left is audited all the same.
+// nobody; an error or a panic fails the audit. f gets a copy of the context, see
+// [nethttpaudit.User]; what it sets there is not kept.
 // f itself may only audit with [core.As].
 func User(f func(echo.Context) (string, error)) Option {
 	return nethttpaudit.ContextUser(f)
@@ -120,7 +120,9 @@ func Middleware(rec *core.Recorder, opts ...Option) echo.MiddlewareFunc {
 // defence against fixation, is seen from the next request on.
 //
 // echo uses c again for another request once the handler has returned. What goes
-// on after that must not use c: give it a context from [Detach].
+// on after that must not use c: give it a context from [Detach]. So no middleware may
+// answer while its handlers go on: put [http.TimeoutHandler] around the whole of the
+// application instead, or give the request's context a deadline.
 func Audit(c echo.Context, tag string, fields Fields, opts ...core.Option) error {
 	return framework.Audit(c, request(c), tag, fields, opts...)
 }

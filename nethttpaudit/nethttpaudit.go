@@ -37,9 +37,10 @@ var framework = &Framework{Package: "nethttpaudit"}
 // handler is [http.DefaultServeMux].
 //
 // Once the handler has returned, audits with the request's context fail with
-// [core.ErrRequestOver] unless [core.As] names the user; such a late audit knows
-// the user agent and the request's ID only if an earlier one asked for them.
-// [Detach] is for work that outlives the request.
+// [core.ErrRequestOver] unless [core.As] names the user. [Detach] is for work that
+// outlives the request.
+//
+// A Middleware inside another has that one's users unless an option names its own.
 func Middleware(rec *core.Recorder, opts ...Option) func(http.Handler) http.Handler {
 	adapter := framework.Adapter(rec, opts...)
 	if rec != nil && len(adapter.settings.users) == 0 {

@@ -81,6 +81,9 @@ func SessionUser(store sessions.Store, name string, paths ...string) Option {
 // nobody; an error or a panic fails the audit. f gets the request as the innermost
 // layer that audits sees it, with a context that ends after [core.DefaultTimeout]
 // instead of when the client leaves. f itself may only audit with [core.As].
+//
+// f runs on a goroutine of its own, with a copy of the request without its body and
+// copies of its sessions: the audit does not wait longer than it has time for.
 func User(f func(*http.Request) (string, error)) Option {
 	if f == nil {
 		return noUserFunction
