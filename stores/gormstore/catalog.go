@@ -11,6 +11,10 @@ import (
 // looked up again.
 const lookAgain = time.Second
 
+// maxAge is how old an entry becomes: then it is read anew before the next write. What
+// has become of a table that the database itself does not refuse to write to is noticed so.
+const maxAge = time.Minute
+
 // maxOthers bounds the names that are remembered for having no table.
 const maxOthers = 10_000
 
@@ -115,18 +119,22 @@ func (c *catalog) absent(name string) absence {
 	return c.others[name]
 }
 
-// unknown returns those of names that are to be looked up before anything is said of them.
+// unknown returns those of names that are to be looked up before anything is said of
+// them: there is no entry, or an old one.
 func (c *catalog) unknown(names []string) []string {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var unknown []string
 	for _, name := range names {
-		seen, t := c.others[name].at, c.tables[name]
+		seen, age, t := c.others[name].at, lookAgain, c.tables[name]
 		if t != nil {
 			seen = t.read
+			if t.grant == "" {
+				age = maxAge
+			}
 		}
-		if (t == nil || t.grant != "") && now.Sub(seen) >= lookAgain {
+		if now.Sub(seen) >= age {
 			unknown = append(unknown, name)
 		}
 	}

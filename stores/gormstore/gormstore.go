@@ -7,10 +7,15 @@
 // audit_id (the primary key), audit_tag, audit_request and audit_extra. A field's
 // column is typed after its first value. What does not fit is stored all the
 // same: a value in the column audit_extra, an event in the table audit_overflow.
+//
+// What others do to a table is noticed at once when the database then refuses a write,
+// and within a minute otherwise: a column that was given another type meanwhile may take
+// values as its new type has them, a number as text or with fewer digits.
 package gormstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,6 +74,18 @@ var (
 	_ core.Prompter   = (*Store)(nil)
 	_ core.Overlapper = (*Store)(nil)
 )
+
+// Pool returns the connection pool of a handle that applications have, for a [Backend].
+func Pool(db *gorm.DB) (*sql.DB, error) {
+	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
+		return nil, errors.New("the *gorm.DB is a transaction, and what is audited is no part of it: pass the one from gorm.Open")
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("the *gorm.DB has no connection pool: pass the one from gorm.Open: %w", err)
+	}
+	return pool, nil
+}
 
 // ErrClosed is what a closed store answers.
 var ErrClosed = errors.New("the audit store is closed")

@@ -140,3 +140,27 @@ func TestSaveDoesNotOutwaitItsContext(t *testing.T) {
 		}
 	})
 }
+
+// TestAnOldEntryOfTheCatalogueIsReadAnew before the next write, and no sooner.
+func TestAnOldEntryOfTheCatalogueIsReadAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{tables: []string{"ev"}}
+		s := newStore(t, d)
+		defer s.Close(t.Context())
+		save := func(wantRead bool) {
+			t.Helper()
+			before := s.catalog.get("ev")
+			if err := s.Save(t.Context(), []core.Event{newEvent("ev")}); err != nil {
+				t.Fatal(err)
+			}
+			if read := s.catalog.get("ev") != before; read != wantRead {
+				t.Errorf("the table was read anew: %v, want %v", read, wantRead)
+			}
+		}
+		<-time.After(maxAge - time.Second)
+		save(false)
+		<-time.After(time.Second)
+		save(true)
+		save(false)
+	})
+}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -58,28 +60,29 @@ func (b *backend) startTakeOver(table string) <-chan error {
 	return done
 }
 
-// takeOver does the work of adopt on one connection and under a lock of the
-// session, so that one process does it.
+// takeOver does the work of adopt on one connection, while a transaction on another
+// holds a lock, so that one process does it: a session's lock could stay with a pooler.
 func (b *backend) takeOver(ctx context.Context, table string) error {
 	conn, err := b.pool.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	// CREATE INDEX CONCURRENTLY waits for older snapshots: between two statements that
+	// are not prepared this transaction has none.
+	lock, err := b.pool.BeginTx(ctx, readCommitted)
+	if err != nil {
+		return err
+	}
+	defer lock.Rollback()
 	key := lockKey("adopt", b.cfg.Schema+"\x00"+table)
 	var locked bool
-	if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", key).Scan(&locked); err != nil {
+	if err := lock.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1)", pgx.QueryExecModeSimpleProtocol, key).Scan(&locked); err != nil {
 		return err
 	}
 	if !locked {
 		return errAdopting
 	}
-	defer func() {
-		// A server that does not answer in time loses the connection, and the lock with it.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_, _ = conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", key)
-	}()
 	if err := b.adoptColumns(ctx, conn, table); err != nil {
 		return err
 	}
@@ -94,7 +97,7 @@ const maxTableColumns = 1600
 
 // adoptColumns adds our columns in one short transaction.
 func (b *backend) adoptColumns(ctx context.Context, conn *sql.Conn, table string) error {
-	tx, err := conn.BeginTx(ctx, nil)
+	tx, err := conn.BeginTx(ctx, readCommitted)
 	if err != nil {
 		return err
 	}
@@ -130,7 +133,7 @@ func (b *backend) adoptIndexes(ctx context.Context, conn *sql.Conn, table string
 		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 		WHERE i.indrelid = $1::regclass AND i.indisvalid GROUP BY i.indexrelid`
 	name := b.Table(table)
-	broken, err := texts(ctx, conn, invalid, name)
+	broken, err := texts(ctx, conn, invalid, b.args(name)...)
 	if err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (b *backend) adoptIndexes(ctx context.Context, conn *sql.Conn, table string
 			return err
 		}
 	}
-	have, err := texts(ctx, conn, valid, name)
+	have, err := texts(ctx, conn, valid, b.args(name)...)
 	if err != nil {
 		return err
 	}

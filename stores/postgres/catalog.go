@@ -95,7 +95,7 @@ func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Re
 }
 
 func (b *backend) relations(ctx context.Context, q querier, names []string) ([]gormstore.Relation, error) {
-	rows, err := q.QueryContext(ctx, relationsOf(names), b.cfg.Schema, names)
+	rows, err := q.QueryContext(ctx, relationsOf(names), b.args(b.cfg.Schema, names)...)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (b *backend) Lookup(ctx context.Context, names []string) (relations []gorms
 	}
 	defer b.lanes.give(l)
 	look := func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, relationsOf(names), b.cfg.Schema, names)
+		rows, err := c.Query(ctx, relationsOf(names), b.args(b.cfg.Schema, names)...)
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ func (b *backend) end() error {
 		b.closed.Add(1)
 	}
 	b.wg.Wait()
+	_ = b.conns.close()
 	if b.own {
 		return b.pool.Close()
 	}

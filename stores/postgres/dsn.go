@@ -30,10 +30,34 @@ func parseDSN(dsn string, cfg *Config) (*pgx.ConnConfig, error) {
 			delete(conn.RuntimeParams, name)
 		}
 	}
+	conn.RuntimeParams["client_encoding"] = "UTF8" // whatever the role's or the database's is
+	conn.StatementCacheCapacity = min(conn.StatementCacheCapacity, maxReads)
 	if _, ok := conn.RuntimeParams["application_name"]; !ok {
 		conn.RuntimeParams["application_name"] = "auditing"
 	}
 	return conn, nil
+}
+
+// maxReads is how many statements a connection that reads keeps prepared: each costs the
+// server up to half a megabyte, when the table is wide.
+const maxReads = 32
+
+// look connects once to see what stands at the other end. Through a pooler a statement
+// that was prepared is not there the next time, so that none is.
+func look(ctx context.Context, conn *pgx.ConnConfig) error {
+	c, err := pgx.ConnectConfig(ctx, conn.Copy())
+	if err != nil {
+		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	pooled, err := greet(ctx, c)
+	if err != nil {
+		return fmt.Errorf("auditing: %w", err)
+	}
+	if pooled && conn.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
+		conn.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	return nil
 }
 
 // maintenance are the databases from which another can be created.
@@ -62,21 +86,23 @@ func ensureDatabase(ctx context.Context, conn *pgx.ConnConfig) error {
 
 func createDatabase(ctx context.Context, c *pgx.Conn, name string) error {
 	for {
-		// One process at a time: CREATE DATABASE fails while another one copies the template.
-		if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", lockKey("database", name)); err != nil {
-			return fmt.Errorf("auditing: creating database %q: %w", name, err)
-		}
-		var exists bool
-		err := c.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)", name).Scan(&exists)
+		var exists, utf8 bool
+		err := c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1),
+			EXISTS (SELECT 1 FROM pg_database WHERE datname = 'template1' AND pg_encoding_to_char(encoding) IN ('UTF8', 'SQL_ASCII'))`,
+			pgx.QueryExecModeExec, name).Scan(&exists, &utf8)
 		if err == nil && !exists {
-			_, err = c.Exec(ctx, "CREATE DATABASE "+gormstore.Quote(name))
+			create := "CREATE DATABASE " + gormstore.Quote(name)
+			if !utf8 {
+				create += " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+			}
+			_, err = c.Exec(ctx, create)
 		}
 		switch sqlState(err) {
 		case "":
 			return err
 		case "42P04", "23505": // somebody else was faster
 			return nil
-		case "55006": // the template is in use
+		case "55006": // the template is in use, as while another process copies it
 			t := time.NewTimer(200 * time.Millisecond)
 			select {
 			case <-t.C:
@@ -92,7 +118,7 @@ func createDatabase(ctx context.Context, c *pgx.Conn, name string) error {
 // createSchema makes the schema when it is missing and may be made.
 func (b *backend) createSchema(ctx context.Context) error {
 	var exists bool
-	err := b.pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.cfg.Schema).Scan(&exists)
+	err := b.pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.args(b.cfg.Schema)...).Scan(&exists)
 	b.noSchema = b.cfg.Fixed && !exists
 	if err == nil && !exists && !b.cfg.Fixed {
 		_, err = b.pool.ExecContext(ctx, "CREATE SCHEMA "+gormstore.Quote(b.cfg.Schema))

@@ -8,69 +8,69 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ghosts are processes of the server that may still be at work for connections
-// that were lost. Until they are through they could commit, unseen by a next
-// attempt that takes another table.
+// ghosts are the locks of connections that were lost while they wrote. As long as one is
+// held its transaction could still commit, unseen by a next attempt that takes another
+// table. Unlike the number of the server's process this works behind a pooler too.
 type ghosts struct {
 	mu   sync.Mutex
-	pids map[uint32]time.Time
+	keys map[int64]time.Time
 }
 
 const (
 	ghostPause = 5 * time.Millisecond // between two looks
-	// ghostLife is when a process is taken to be somebody else's, who got its number.
+	// ghostLife is for how long one that does not end holds others up.
 	ghostLife = time.Minute
 )
 
-func (g *ghosts) add(pid uint32) {
+func (g *ghosts) add(key int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.pids == nil {
-		g.pids = map[uint32]time.Time{}
+	if g.keys == nil {
+		g.keys = map[int64]time.Time{}
 	}
-	g.pids[pid] = time.Now()
+	g.keys[key] = time.Now()
 }
 
-// list returns the processes to wait for.
-func (g *ghosts) list() []uint32 {
+// list returns the locks to wait for.
+func (g *ghosts) list() []int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var pids []uint32
-	for pid, since := range g.pids {
+	var keys []int64
+	for key, since := range g.keys {
 		if time.Since(since) > ghostLife {
-			delete(g.pids, pid)
+			delete(g.keys, key)
 			continue
 		}
-		pids = append(pids, pid)
+		keys = append(keys, key)
 	}
-	return pids
+	return keys
 }
 
-func (g *ghosts) remove(pids []uint32) {
+func (g *ghosts) remove(keys []int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, pid := range pids {
-		delete(g.pids, pid)
+	for _, key := range keys {
+		delete(g.keys, key)
 	}
 }
 
 // settle waits, by asking the server on l, until all of them are through.
 func (g *ghosts) settle(ctx context.Context, l *lane) error {
 	for {
-		pids := g.list()
-		if len(pids) == 0 {
+		keys := g.list()
+		if len(keys) == 0 {
 			return nil
 		}
-		var busy bool
+		var free bool
 		err := l.use(ctx, func(c *pgx.Conn) error {
-			return c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity
-				WHERE pid = ANY ($1) AND pid <> pg_backend_pid() AND state <> 'idle')`, pids).Scan(&busy)
+			return c.QueryRow(ctx, "SELECT bool_and(pg_try_advisory_xact_lock(k)) FROM unnest($1::bigint[]) k",
+				pgx.QueryExecModeExec, keys).Scan(&free)
 		})
 		if err != nil {
 			return notSent{err}
 		}
-		if !busy {
-			g.remove(pids)
+		if free {
+			g.remove(keys)
 			continue
 		}
 		t := time.NewTimer(ghostPause)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"strings"
 
@@ -17,16 +18,38 @@ const ddlLockTimeout = "SET LOCAL lock_timeout = '200ms'"
 // that all processes share: without it CREATE TABLE IF NOT EXISTS fails when
 // several do it at once.
 func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
-	err := b.grow(ctx, table, fields, maxColumns)
-	switch sqlState(err) {
-	case "42501", "3F000":
-		return fmt.Errorf("%w: %w", gormstore.ErrDenied, err)
+	for try := 1; ; try++ {
+		conn, err := b.pool.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		err = b.grow(ctx, conn, table, fields, maxColumns)
+		again := isSession(err) && try < growTries
+		if again {
+			// It may be of this session alone, which began when all was otherwise.
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+		_ = conn.Close()
+		switch state := sqlState(err); {
+		case again:
+		case state == "42501" || state == "3F000":
+			return fmt.Errorf("%w: %w", gormstore.ErrDenied, err)
+		default:
+			return err
+		}
 	}
-	return err
 }
 
-func (b *backend) grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
-	tx, err := b.pool.BeginTx(ctx, nil)
+// growTries is how many connections grow at most: as many may lie in a pool, and then a
+// new one.
+const growTries = 3
+
+// readCommitted is the isolation of a transaction that waits for a lock and then looks:
+// a stricter one, which may be the server's default, would look as before the waiting.
+var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+
+func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields []gormstore.Column, maxColumns int) error {
+	tx, err := conn.BeginTx(ctx, readCommitted)
 	if err != nil {
 		return err
 	}
@@ -58,7 +81,7 @@ func (b *backend) grow(ctx context.Context, table string, fields []gormstore.Col
 
 // lockAndLook takes the lock for growing and reads the catalogue under it.
 func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*gormstore.Relation, error) {
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", b.ddlKey); err != nil {
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", b.args(b.ddlKey)...); err != nil {
 		return nil, err
 	}
 	if _, err := tx.ExecContext(ctx, ddlLockTimeout); err != nil {

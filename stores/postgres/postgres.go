@@ -70,12 +70,19 @@ func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error)
 			return nil, err
 		}
 	}
-	pool := stdlib.OpenDB(*conn)
+	if err := look(ctx, conn); err != nil {
+		return nil, err
+	}
+	pool := stdlib.OpenDB(*conn, stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
+		// It is asked here, in a time of its own; the ping that comes then only closes it.
+		return probe(ctx, p.Conn) != nil
+	}))
 	pool.SetMaxOpenConns(openConns)
+	pool.SetConnMaxLifetime(maxAge)
 	db, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
 	if err == nil {
 		var store *gormstore.Store
-		if store, err = open(ctx, db, pool, cfg, true); err == nil {
+		if store, err = open(ctx, db, pool, cfg, &connector{kept: stdlib.OpenDB(*conn)}); err == nil {
 			return store, nil
 		}
 	}
@@ -83,13 +90,15 @@ func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error)
 	return nil, err
 }
 
-// openConns is how many connections a store that opened its own pool uses at
-// most: two write, one grows tables, the others read.
-const openConns = 6
+// openConns is how many connections a store that opened its own pool uses at most,
+// besides the two that write: one grows tables, the others read.
+const openConns = 4
 
 // New returns a store on the application's own connection pool and keeps one
 // connection of it, so that handlers which hold all others cannot starve their
-// audits. The pool must allow at least three; Close leaves it open.
+// audits. Should that one be lost while they hold all, its successor is made beside the
+// pool, in the same way but without the pool's hooks. The pool must allow at least
+// three; Close leaves it open. Audits are no part of a transaction: db must not be one.
 func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error) {
 	if db == nil {
 		return nil, errors.New("auditing: the *gorm.DB is nil: pass one from gorm.Open")
@@ -97,21 +106,18 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 	if name := db.Dialector.Name(); name != "postgres" {
 		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of postgres", name)
 	}
-	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
-		return nil, errors.New("auditing: the *gorm.DB is a transaction, and audits are written outside it: pass the *gorm.DB that began it")
-	}
-	pool, err := db.DB()
+	pool, err := gormstore.Pool(db)
 	if err != nil {
-		return nil, fmt.Errorf("auditing: the connection pool: %w", err)
+		return nil, fmt.Errorf("auditing: %w", err)
 	}
 	if n := pool.Stats().MaxOpenConnections; n > 0 && n < 3 {
 		return nil, fmt.Errorf("auditing: the pool allows %d connections and audits keep one: raise SetMaxOpenConns to at least 3, or use Open", n)
 	}
-	return open(ctx, db, pool, cfg, false)
+	return open(ctx, db, pool, cfg, &connector{app: pool})
 }
 
-func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*gormstore.Store, error) {
-	b, err := newBackend(ctx, db, pool, cfg, own)
+func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*gormstore.Store, error) {
+	b, err := newBackend(ctx, db, pool, cfg, conns)
 	if err != nil {
 		return nil, err
 	}
@@ -130,17 +136,18 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) 
 	return s, nil
 }
 
-func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*backend, error) {
+func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*backend, error) {
+	own := conns.app == nil
 	// Of the application's pool one connection is kept, of our own a second one, for
 	// whoever saves two batches at once.
 	n := 1
 	if own {
 		n = 2
 	}
-	b := &backend{db: db, pool: pool, own: own, cfg: cfg, lanes: newLanes(n), adopting: map[string]bool{}, statements: map[statementKey]string{}}
+	b := &backend{db: db, pool: pool, own: own, conns: conns, cfg: cfg, lanes: newLanes(n), adopting: map[string]bool{}, statements: map[statementKey]string{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	for range n {
-		b.lanes.give(&lane{pool: pool, lost: b.ghosts.add})
+		b.lanes.give(&lane{connect: conns.connect, lost: b.ghosts.add})
 	}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
@@ -154,6 +161,9 @@ type backend struct {
 	pool *sql.DB
 	own  bool // the pool is ours to close
 	cfg  Config
+
+	conns  *connector
+	pooled bool // a pooler stands before the server
 
 	noSchema bool // there was none at the start, and it may not be created
 
@@ -179,15 +189,16 @@ var _ gormstore.Backend = (*backend)(nil)
 
 // prepare finds the schema and checks that the server understands the settings.
 func (b *backend) prepare(ctx context.Context) error {
+	c, err := kept(ctx, b.pool)
+	if err != nil {
+		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+	}
+	b.pooled = c.pooled
+	_ = c.conn.Close() // it goes back
 	if b.cfg.Schema == "" {
-		var schema sql.NullString
-		if err := b.pool.QueryRowContext(ctx, "SELECT current_schema()").Scan(&schema); err != nil {
-			return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+		if err := b.findSchema(ctx); err != nil {
+			return err
 		}
-		if !schema.Valid {
-			return errors.New("auditing: the search_path names no schema that is there and that this role may use: create one, GRANT USAGE ON SCHEMA … TO this role, or name another with audit_schema")
-		}
-		b.cfg.Schema = schema.String
 	}
 	zone := b.cfg.Zone
 	if zone == "" {
@@ -197,7 +208,6 @@ func (b *backend) prepare(ctx context.Context) error {
 	if _, err := b.pool.ExecContext(ctx, "SELECT now() AT TIME ZONE "+b.zone); err != nil {
 		return fmt.Errorf("auditing: time zone %q: %w", zone, err)
 	}
-	var err error
 	if b.location, err = loadZone(zone); err != nil {
 		return err
 	}
@@ -206,6 +216,35 @@ func (b *backend) prepare(ctx context.Context) error {
 	}
 	b.ddlKey = lockKey("grow", b.cfg.Schema)
 	return nil
+}
+
+// findSchema takes the first schema of the search_path.
+func (b *backend) findSchema(ctx context.Context) error {
+	var schema, barred sql.NullString
+	var role string
+	if err := b.pool.QueryRowContext(ctx, `SELECT current_schema(), current_user, (SELECT string_agg(quote_ident(nspname), ', ')
+		FROM pg_namespace WHERE nspname = ANY (string_to_array(replace(replace(current_setting('search_path'), '"$user"', current_user), ' ', ''), ',')))`).
+		Scan(&schema, &role, &barred); err != nil {
+		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+	}
+	if !schema.Valid && barred.Valid {
+		return fmt.Errorf("auditing: the role %q may not use the schemas of its search_path: run GRANT USAGE ON SCHEMA %s TO %s, or name another with audit_schema",
+			role, barred.String, gormstore.Quote(role))
+	}
+	if !schema.Valid {
+		return errors.New("auditing: the search_path names no schema that exists: create one, GRANT USAGE ON it to the role, or name it with audit_schema")
+	}
+	b.cfg.Schema = schema.String
+	return nil
+}
+
+// args are the arguments of a query on the pool. Through a pooler the next statement may
+// come to another session, which knows nothing of what this one has prepared.
+func (b *backend) args(args ...any) []any {
+	if b.pooled {
+		return append([]any{pgx.QueryExecModeExec}, args...)
+	}
+	return args
 }
 
 // connect has the lanes hold their connections from the start: later the

@@ -56,7 +56,7 @@ func (b *backend) query(ctx context.Context, often bool, query string, params []
 		}
 		pg := c.Conn().PgConn()
 		state := "26000" // no such statement
-		if often && c.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		if often && !b.pooled && c.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 			name := fmt.Sprintf("auditing_%016x", uint64(lockKey("read", query)))
 			execute := func(p *pgconn.Pipeline) { p.SendQueryPrepared(name, params, nil, nil) }
 			if rows, err = pipeline(ctx, pg, execute); sqlState(err) == state {

@@ -10,8 +10,8 @@ import (
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
 
-// TestRetyped retypes a column behind the back of a process that knows it, to types
-// for which an INSERT would change the value instead of refusing it.
+// TestRetyped has columns of types for which an INSERT would change the value instead of
+// refusing it: a process that has read the catalogue since stores it elsewhere.
 func TestRetyped(t *testing.T) {
 	noon := time.Date(2026, 3, 4, 12, 5, 6, 789_000, time.UTC)
 	for _, c := range []struct {
@@ -41,6 +41,7 @@ func TestRetyped(t *testing.T) {
 				}
 				write(1)
 				d.exec(`ALTER TABLE ev ALTER COLUMN n TYPE ` + typ + ` USING NULL`)
+				s = open(t, dsn, postgres.Config{})
 				write(1)
 				write(2)
 				wantStored(t, s, "ev", nil, c.value, c.value, c.value)
@@ -77,6 +78,7 @@ func TestRetypedTimes(t *testing.T) {
 				return ask[int](d, `SELECT count(*) FROM pg_class WHERE relname = 'ev'`) > 0 && ask[int](d, `SELECT count(*) FROM ev`) > 0
 			})
 			d.exec(`DELETE FROM ev; DELETE FROM audit_overflow; ALTER TABLE ev ALTER COLUMN datetime TYPE ` + c.typ)
+			s = open(t, withParams(dsn, "timezone=Asia/Tokyo"), postgres.Config{})
 			want = 0
 			write(1)
 			write(2)

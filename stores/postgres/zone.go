@@ -11,7 +11,11 @@ import (
 func loadZone(name string) (*time.Location, error) {
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, fmt.Errorf("auditing: time zone %q: the server knows it, this program does not: name it as the IANA does, such as Europe/Berlin, and import time/tzdata into the program when its machine has no zones: %w", name, err)
+		advice := "name it as IANA does, such as Europe/Berlin, or Etc/GMT-3 for three hours ahead of UTC"
+		if _, err := time.LoadLocation("Europe/Berlin"); err != nil {
+			advice = "import time/tzdata into this program, which knows no zones"
+		}
+		return nil, fmt.Errorf("auditing: time zone %q: the server knows it, this program does not: %s: %w", name, advice, err)
 	}
 	return zone, nil
 }

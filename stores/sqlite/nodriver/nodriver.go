@@ -76,9 +76,9 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 	if name := db.Dialector.Name(); name != "sqlite" {
 		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of sqlite", name)
 	}
-	pool, err := db.DB()
+	pool, err := gormstore.Pool(db)
 	if err != nil {
-		return nil, fmt.Errorf("auditing: the connection pool: %w", err)
+		return nil, fmt.Errorf("auditing: %w", err)
 	}
 	return open(ctx, db, pool, cfg, false)
 }
