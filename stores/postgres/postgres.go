@@ -4,6 +4,34 @@
 // enough for it.
 //
 // See package gormstore for how a tag becomes a table and a field a column.
+//
+// # Durability
+//
+// Each write raises synchronous_commit to on, in its own transaction, where the server
+// says off or local; on, remote_write and remote_apply stay as they are. An audit that
+// returned nil has therefore reached the disk of the server that answered. A standby has
+// it for certain only if the server waits for one (synchronous_standby_names): failing
+// over to a standby that follows asynchronously loses the last audits that were
+// acknowledged, as it loses the application's own commits.
+//
+// # Connections and poolers
+//
+// Two connections are kept for writing, one where the application's pool is used. They
+// are probed after a second of silence, replaced after half an hour, and replaced at once
+// when their session may not do what a new one might: it began read-only, or its role
+// lost its rights. Nothing is set on a session, and no lock is kept by one.
+//
+// So a store works through PgBouncer in transaction or session mode, with every driver
+// and with [New]. A pooler is recognised by the server's process number, which differs
+// from the one that it told: then no statement is prepared, whatever
+// default_query_exec_mode says. Through a pooler that hides behind the server's own
+// number, writing finds that out by itself; say default_query_exec_mode=exec for the
+// rest. In statement mode tables cannot grow. Taking over a table of the Python library
+// needs two connections of the pooler to the server at once. The database has to be
+// there: none is created through a pooler.
+//
+// The connections say client_encoding=UTF8. A database that cannot hold every text, as
+// one in LATIN1, is refused.
 package postgres
 
 import (
@@ -223,7 +251,7 @@ func (b *backend) findSchema(ctx context.Context) error {
 	var schema, barred sql.NullString
 	var role string
 	if err := b.pool.QueryRowContext(ctx, `SELECT current_schema(), current_user, (SELECT string_agg(quote_ident(nspname), ', ')
-		FROM pg_namespace WHERE nspname = ANY (string_to_array(replace(replace(current_setting('search_path'), '"$user"', current_user), ' ', ''), ',')))`).
+		FROM pg_namespace WHERE nspname = ANY (string_to_array(replace(replace(current_setting('search_path'), '"$user"', current_user), ' ', ''), ',')))`, b.args()...).
 		Scan(&schema, &role, &barred); err != nil {
 		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
 	}
