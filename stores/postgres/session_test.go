@@ -2,8 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"fmt"
 	"net"
 	"os"
@@ -14,8 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	gormpostgres "gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
@@ -351,21 +347,6 @@ func TestSerializableByDefault(t *testing.T) {
 	}
 }
 
-// TestADatabaseNamedAsItsUser, which is what a DSN without one means.
-func TestADatabaseNamedAsItsUser(t *testing.T) {
-	dsn := pgtest.DSN(t)
-	d := connect(t, dsn)
-	role, _ := newRole(t, d, dsn)
-	d.exec(`ALTER ROLE ` + role + ` CREATEDB`)
-	t.Cleanup(func() { _, _ = d.conn.Exec(context.Background(), `DROP DATABASE IF EXISTS `+role+` WITH (FORCE)`) })
-	cfg := d.conn.Config()
-	bare := fmt.Sprintf("host=%s port=%d user=%s password='%s' sslmode=disable", cfg.Host, cfg.Port, role, cfg.Password)
-	s := open(t, bare, postgres.Config{})
-	if name := s.DB().Migrator().CurrentDatabase(); name != role {
-		t.Errorf("the database is %q, want %q", name, role)
-	}
-}
-
 // TestATransactionIsRefused, as what is audited would be no part of it.
 func TestATransactionIsRefused(t *testing.T) {
 	db, _ := appPool(t, pgtest.DSN(t), 5)
@@ -384,32 +365,6 @@ func TestATransactionIsRefused(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// tracing wraps the connections of a driver, as those do that trace queries.
-type tracing struct{ driver.Connector }
-
-type traced struct{ driver.Conn }
-
-func (c tracing) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	return traced{conn}, err
-}
-
-func TestATracedPoolIsRefused(t *testing.T) {
-	cfg, err := pgx.ParseConfig(pgtest.DSN(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := sql.OpenDB(tracing{stdlib.GetConnector(*cfg)})
-	defer pool.Close()
-	db, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: pool}), &gorm.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := postgres.New(t.Context(), db, postgres.Config{}); err == nil || !strings.Contains(err.Error(), "postgres.Open") {
-		t.Errorf("a wrapped driver: %v, want postgres.Open named", err)
 	}
 }
 
