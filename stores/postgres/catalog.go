@@ -133,7 +133,7 @@ func (b *backend) Lookup(ctx context.Context, names []string) (relations []gorms
 func (b *backend) schemaIsThere(ctx context.Context) func(*pgx.Conn) error {
 	return func(c *pgx.Conn) error {
 		var there bool
-		err := c.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.cfg.Schema).Scan(&there)
+		err := c.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.args(b.cfg.Schema)...).Scan(&there)
 		if err == nil && !there {
 			err = notSent{fmt.Errorf("schema %q is not there any more: somebody has renamed or dropped it", b.cfg.Schema)}
 		}

@@ -127,7 +127,7 @@ func (w *writing) checkStored(ctx context.Context, l *lane, batch gormstore.Batc
 	}
 	there := map[string]bool{}
 	if err := l.use(ctx, func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, query, ids)
+		rows, err := c.Query(ctx, query, w.args(ids)...)
 		if err != nil {
 			return err
 		}
