@@ -61,7 +61,7 @@ func TableName(prefix, tag string) (name string, ok bool) {
 
 // ColumnName reports whether a field of that name can be a column: letters of
 // ASCII, digits and _, at most [MaxName] of them, and not a name of the columns
-// that every table has or of PostgreSQL's own ones, in any case.
+// that every table has or of PostgreSQL's and SQLite's own ones, in any case.
 func ColumnName(field string) bool {
 	if field == "" || len(field) > MaxName {
 		return false
@@ -79,7 +79,7 @@ var reserved = func() map[string]bool {
 	for _, c := range baseColumns {
 		m[c.Name] = true
 	}
-	for _, name := range []string{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"} {
+	for _, name := range []string{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid", "rowid", "_rowid_"} {
 		m[name] = true
 	}
 	return m

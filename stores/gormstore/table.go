@@ -68,9 +68,9 @@ const leadingColumns = 5
 func BaseColumns() []Column { return append([]Column(nil), baseColumns...) }
 
 // CreateTable returns the statement that makes a table, unless it is there, with the
-// base columns and these fields. name is quoted, types spells the kinds, and key is what makes
-// audit_id the key.
-func CreateTable(name string, types map[Kind]string, key string, fields []Column) string {
+// base columns and these fields. name is quoted, types spells the kinds, key is what makes
+// audit_id the key, and constraints follow the columns.
+func CreateTable(name string, types map[Kind]string, key string, fields []Column, constraints ...string) string {
 	base := BaseColumns()
 	columns := slices.Concat(base[:leadingColumns], fields, base[leadingColumns:])
 	lines := make([]string, len(columns))
@@ -83,7 +83,7 @@ func CreateTable(name string, types map[Kind]string, key string, fields []Column
 			lines[i] += " NOT NULL"
 		}
 	}
-	return "CREATE TABLE IF NOT EXISTS " + name + " (" + strings.Join(lines, ", ") + ")"
+	return "CREATE TABLE IF NOT EXISTS " + name + " (" + strings.Join(append(lines, constraints...), ", ") + ")"
 }
 
 // Lacking returns those of want that have lacks, whatever their case, and only so many

@@ -1,6 +1,8 @@
 package sqlite_test
 
 import (
+	"database/sql"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -32,5 +34,30 @@ func TestContract(t *testing.T) {
 		return s
 	}
 	reopen := func(t *testing.T, first core.Store) core.Store { return openFile(t, files[first], sqlite.Config{}) }
-	storetest.Run(t, open, storetest.Reopen(reopen))
+	storetest.Run(t, open, storetest.Reopen(reopen),
+		storetest.Outage("locked by another", func(t *testing.T, s core.Store) (end func()) {
+			db := openDB(t, files[s])
+			db.SetMaxOpenConns(1)
+			run(t, db, "BEGIN IMMEDIATE")
+			return func() { run(t, db, "ROLLBACK") }
+		}),
+		storetest.Outage("the folder moved", func(t *testing.T, s core.Store) (end func()) {
+			dir := filepath.Dir(files[s])
+			rename(t, dir, dir+".away")
+			return func() { rename(t, dir+".away", dir) }
+		}))
+}
+
+func run(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
 }

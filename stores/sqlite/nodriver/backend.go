@@ -39,23 +39,28 @@ const timeLayout = "2006-01-02 15:04:05.000000+00:00"
 // Relations implements [gormstore.Backend]. All tables are read again only when
 // something in the schema has changed.
 func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Relation, error) {
-	if names != nil {
-		return relations(ctx, b.pool, names)
-	}
-	var version int64
-	if err := b.pool.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil {
+	d, err := b.toRead(ctx)
+	if err != nil {
 		return nil, err
 	}
-	b.schema.Lock()
-	defer b.schema.Unlock()
-	if b.schema.all == nil || b.schema.version != version {
-		all, err := relations(ctx, b.pool, nil)
-		if err != nil {
-			return nil, err
-		}
-		b.schema.all, b.schema.version = all, version
+	if names != nil {
+		found, err := relations(ctx, d.pool, names)
+		return found, d.explain(err)
 	}
-	return b.schema.all, nil
+	var version int64
+	if err := d.pool.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil {
+		return nil, d.explain(err)
+	}
+	d.schema.Lock()
+	defer d.schema.Unlock()
+	if d.schema.all == nil || d.schema.version != version {
+		all, err := relations(ctx, d.pool, nil)
+		if err != nil {
+			return nil, d.explain(err)
+		}
+		d.schema.all, d.schema.version = all, version
+	}
+	return d.schema.all, nil
 }
 
 // Lookup implements [gormstore.Backend].
@@ -74,7 +79,8 @@ const place = `printf('00000000-0000-8000-8000-%012x', rowid)`
 func relations(ctx context.Context, q querier, names []string) ([]gormstore.Relation, error) {
 	query := `SELECT lower(m.name), m.type = 'table', EXISTS (SELECT 1 FROM pragma_index_list(m.name) i
 			WHERE i."unique" AND NOT i.partial AND (SELECT group_concat(k.name) FROM pragma_index_info(i.name) k) = 'audit_id'),
-		(SELECT group_concat(c.name || char(30) || lower(c.type), char(30)) FROM pragma_table_info(m.name) c)
+		(SELECT group_concat(c.name || char(30) || CASE c.hidden WHEN 0 THEN lower(c.type) ELSE 'generated' END, char(30))
+			FROM pragma_table_xinfo(m.name) c)
 		FROM sqlite_schema m WHERE m.type IN ('table', 'view', 'index') AND `
 	args := make([]any, len(names))
 	if names == nil {
@@ -130,34 +136,38 @@ func columnOf(name, typ string) gormstore.Column {
 
 // Grow implements [gormstore.Backend].
 func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
-	return b.immediate(ctx, func(conn *sql.Conn) error {
+	var failed error
+	err := b.immediate(ctx, func(conn *sql.Conn) error {
+		failed = nil
 		found, err := relations(ctx, conn, []string{table})
 		if err != nil {
 			return err
 		}
-		var statements []string
-		switch {
-		case len(found) == 0:
-			statements = b.create(table, gormstore.Lacking(gormstore.BaseColumns(), fields, maxColumns))
-		case found[0].Ours():
-			statements = b.adds(table, gormstore.Lacking(found[0].Columns, fields, maxColumns))
+		if len(found) == 0 {
+			_, err := conn.ExecContext(ctx, b.create(table, gormstore.Lacking(gormstore.BaseColumns(), fields, maxColumns)))
+			return err
 		}
-		for _, s := range statements {
-			if _, err := conn.ExecContext(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", s, err)
+		if !found[0].Ours() {
+			return nil
+		}
+		for _, add := range b.adds(table, gormstore.Lacking(found[0].Columns, fields, maxColumns)) {
+			// A column that SQLite does not take must not stand in the way of the others.
+			if _, err := conn.ExecContext(ctx, add); isOutage(err) {
+				return err
+			} else if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", add, err))
 			}
 		}
 		return nil
 	})
+	return errors.Join(err, failed)
 }
 
-func (b *backend) create(table string, fields []gormstore.Column) []string {
-	name := b.Table(table)
-	return []string{
-		gormstore.CreateTable(name, types, "NOT NULL PRIMARY KEY", fields),
-		"CREATE INDEX IF NOT EXISTS " + gormstore.Quote("audit_time_"+table) + " ON " + name + ` ("datetime", "audit_id")`,
-		"CREATE INDEX IF NOT EXISTS " + gormstore.Quote("audit_user_"+table) + " ON " + name + ` ("username", "datetime", "audit_id")`,
-	}
+// create makes the indexes as constraints: these need no names, which stay behind
+// when the table is renamed and would be taken when it is made again.
+func (b *backend) create(table string, fields []gormstore.Column) string {
+	return gormstore.CreateTable(b.Table(table), types, "NOT NULL PRIMARY KEY", fields,
+		`UNIQUE ("datetime", "audit_id")`, `UNIQUE ("username", "datetime", "audit_id")`)
 }
 
 func (b *backend) adds(table string, fields []gormstore.Column) []string {
@@ -170,7 +180,7 @@ func (b *backend) adds(table string, fields []gormstore.Column) []string {
 
 // DDL implements [gormstore.Backend].
 func (b *backend) DDL(table string, fields []gormstore.Column) string {
-	return strings.Join(b.create(table, fields), ";\n") + ";"
+	return b.create(table, fields) + ";"
 }
 
 // AddColumns implements [gormstore.Backend].
@@ -180,9 +190,13 @@ func (b *backend) AddColumns(table string, fields []gormstore.Column) string {
 
 // Query implements [gormstore.Backend].
 func (b *backend) Query(ctx context.Context, _ bool, query string, args ...any) ([][]any, error) {
-	rows, err := b.pool.QueryContext(ctx, query, args...)
+	d, err := b.toRead(ctx)
 	if err != nil {
 		return nil, err
+	}
+	rows, err := d.pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, d.explain(err)
 	}
 	defer rows.Close()
 	names, err := rows.Columns()
@@ -201,7 +215,7 @@ func (b *backend) Query(ctx context.Context, _ bool, query string, args ...any) 
 		}
 		all = append(all, row)
 	}
-	return all, rows.Err()
+	return all, d.explain(rows.Err())
 }
 
 // DB implements [gormstore.Backend].

@@ -5,11 +5,12 @@ package nodriver
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -37,33 +38,22 @@ type Config struct {
 // The program has to import a driver "sqlite" of database/sql that takes the
 // parameter _pragma.
 func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error) {
-	if dsn == "" {
-		return nil, errors.New(`auditing: the DSN of SQLite is empty: name a file, such as "audits.db", or ":memory:"`)
-	}
-	full, memory, err := withDefaults(dsn)
+	parsed, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := sql.Open("sqlite", full)
+	file, err := openDatabase(ctx, parsed)
 	if err != nil {
 		return nil, fmt.Errorf("auditing: opening SQLite: %w", err)
-	}
-	pool.SetMaxOpenConns(openConns)
-	if memory {
-		// Each connection to it would be another database.
-		pool.SetMaxOpenConns(1)
 	}
 	// GORM's dialect of SQLite compiles a second SQLite with cgo, so none is opened here.
-	store, err := open(ctx, nil, pool, cfg, true)
+	store, err := open(ctx, &backend{file: file, own: true, dsn: parsed}, cfg)
 	if err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("auditing: opening SQLite: %w", err)
+		file.close()
+		return nil, err
 	}
 	return store, nil
 }
-
-// openConns is how many connections read while one writes.
-const openConns = 4
 
 // New returns a store on the application's own connection pool, which Close
 // leaves open. SQLite has one writer at a time: an audit made while the same
@@ -80,11 +70,19 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 	if err != nil {
 		return nil, fmt.Errorf("auditing: %w", err)
 	}
-	return open(ctx, db, pool, cfg, false)
+	file := &database{pool: pool}
+	if err := pool.QueryRowContext(ctx, "SELECT coalesce(max(file), '') FROM pragma_database_list WHERE name = 'main'").Scan(&file.path); err != nil {
+		return nil, fmt.Errorf("auditing: SQLite: %w", err)
+	}
+	if file.path != "" {
+		// A VFS of the application may keep it elsewhere than in a file of that name.
+		file.info, _ = os.Stat(file.path)
+	}
+	return open(ctx, &backend{file: file, db: db}, cfg)
 }
 
-func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) (*gormstore.Store, error) {
-	b := &backend{db: db, pool: pool, own: own}
+func open(ctx context.Context, b *backend, cfg Config) (*gormstore.Store, error) {
+	b.turn, b.log = make(chan struct{}, 1), cfg.Logger
 	return gormstore.New(ctx, b, gormstore.Config{
 		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
 	})
@@ -92,40 +90,45 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, own bool) 
 
 // backend implements [gormstore.Backend].
 type backend struct {
-	db   *gorm.DB
-	pool *sql.DB
-	own  bool // the pool is ours to close
+	db  *gorm.DB
+	own bool // the file was opened by us, with this dsn
+	dsn dsn
+	log *slog.Logger
 
-	mu sync.Mutex // held while writing: SQLite's own waiting is by polling
+	turn   chan struct{} // held while writing: SQLite's own waiting is by polling
+	broken bool          // the file is to be opened anew before the next write; of whoever has the turn
 
-	schema struct { // all tables, as they were at a version of the schema
-		sync.Mutex
-		version int64
-		all     []gormstore.Relation
-	}
+	mu     sync.Mutex
+	file   *database
+	closed bool
 }
 
 var _ gormstore.Backend = (*backend)(nil)
 
-// Close waits for the write under way and closes the pool when it is ours.
-func (b *backend) Close(ctx context.Context) error {
-	if !b.own {
-		return nil
+func (b *backend) logger() *slog.Logger {
+	if b.log != nil {
+		return b.log
 	}
-	end := func() error {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.pool.Close()
-	}
-	return gormstore.CloseWithin(ctx, end, func() string { return "a write" })
+	return slog.Default()
 }
 
-// withDefaults adds the settings that audits want where dsn says nothing of them.
-func withDefaults(dsn string) (full string, memory bool, err error) {
-	name, query, _ := strings.Cut(dsn, "?")
+// dsn is what the DSN of a user means.
+type dsn struct {
+	full   string // with the settings that audits want
+	path   string // of the file, "" when there is none
+	create bool   // the file when it is missing
+	memory bool
+}
+
+// parseDSN adds the settings that audits want where text says nothing of them.
+func parseDSN(text string) (dsn, error) {
+	if text == "" {
+		return dsn{}, errors.New(`auditing: the DSN of SQLite is empty: name a file, such as "audits.db", or ":memory:"`)
+	}
+	name, query, _ := strings.Cut(text, "?")
 	params, err := url.ParseQuery(query)
 	if err != nil {
-		return "", false, errors.New(`auditing: the parameters of the DSN of SQLite cannot be parsed: use "audits.db?_pragma=cache_size(-4000)"`)
+		return dsn{}, errors.New(`auditing: the parameters of the DSN of SQLite cannot be parsed: use "audits.db?_pragma=cache_size(-4000)"`)
 	}
 	set := map[string]bool{}
 	for _, p := range params["_pragma"] {
@@ -133,11 +136,32 @@ func withDefaults(dsn string) (full string, memory bool, err error) {
 		pragma, _, _ = strings.Cut(pragma, "=")
 		set[strings.TrimSpace(pragma)] = true
 	}
-	for _, p := range []struct{ name, value string }{{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "FULL"}} {
+	for _, p := range []struct{ name, value string }{{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "EXTRA"}} {
 		if !set[p.name] {
 			params.Add("_pragma", p.name+"("+p.value+")")
 		}
 	}
-	memory = strings.HasSuffix(name, ":memory:") || params.Get("mode") == "memory"
-	return name + "?" + params.Encode(), memory, nil
+	d := dsn{memory: strings.HasSuffix(name, ":memory:") || params.Get("mode") == "memory"}
+	file, isURL := strings.CutPrefix(name, "file:")
+	if isURL {
+		file = strings.TrimPrefix(strings.TrimPrefix(file, "//localhost"), "//")
+		if plain, err := url.PathUnescape(file); err == nil {
+			file = plain
+		}
+	}
+	if file == "" || d.memory || params.Has("vfs") {
+		d.full = name + "?" + params.Encode()
+		return d, nil
+	}
+	// Connections that are made later are to the same file, wherever the program is then.
+	if d.path, err = filepath.Abs(file); err != nil {
+		return dsn{}, fmt.Errorf("auditing: the file of the DSN of SQLite: %w", err)
+	}
+	if mode := params.Get("mode"); mode == "" || mode == "rwc" {
+		d.create = true
+		params.Set("mode", "rw")
+	}
+	location := url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(d.path), "/")}
+	d.full = location.String() + "?" + params.Encode()
+	return d, nil
 }

@@ -1,10 +1,13 @@
 package nodriver
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,64 +16,163 @@ import (
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
-// Write implements [gormstore.Backend]: everything in one transaction, with one
-// prepared statement a table. A row that is refused leaves the transaction whole.
+// Write implements [gormstore.Backend]: everything in one transaction. Each time that a
+// table refuses a row, the transaction starts over and is more careful with that table.
 func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
-	var failures []gormstore.RowFailure
-	err := b.immediate(ctx, func(conn *sql.Conn) error {
-		for _, batch := range batches {
-			refused, err := b.insert(ctx, conn, batch)
-			if err != nil {
-				return err
-			}
-			failures = append(failures, refused...)
-		}
-		return nil
-	})
-	if err == nil {
-		return failures
+	w := &writing{backend: b, tables: make([]tableWriting, len(batches))}
+	err := errAgain
+	for errors.Is(err, errAgain) {
+		err = b.immediate(ctx, func(conn *sql.Conn) error { return w.insertAll(ctx, conn, batches) })
 	}
-	// Nothing was committed, unless the commit itself is what failed.
-	unknown := errors.As(err, new(commitError))
-	failures = nil
-	for _, batch := range batches {
+	var failures []gormstore.RowFailure
+	for i, batch := range batches {
 		for _, r := range batch.Rows {
-			failures = append(failures, gormstore.RowFailure{Index: r.Index, Err: err, Why: reasonOf(err), Unknown: unknown})
+			if refused := w.tables[i].refused[r.Index]; refused != nil {
+				failures = append(failures, gormstore.RowFailure{Index: r.Index, Err: refused, Why: reasonOf(refused)})
+			} else if err != nil {
+				failures = append(failures, gormstore.RowFailure{Index: r.Index, Err: err, Unknown: errors.As(err, new(commitError))})
+			}
 		}
 	}
 	return failures
 }
 
-// insert stores the rows of one batch and returns those that the table refuses.
-func (b *backend) insert(ctx context.Context, conn *sql.Conn, batch gormstore.Batch) ([]gormstore.RowFailure, error) {
+// errAgain is answered by a transaction that has to start over.
+var errAgain = errors.New("a table refuses a row")
+
+// writing is one Write.
+type writing struct {
+	*backend
+	tables []tableWriting // of each batch
+}
+
+// tableWriting is what earlier transactions have shown of a table.
+type tableWriting struct {
+	refused map[int]error // rows, by their Index
+	careful bool          // each row has a savepoint, as a trigger may leave half of one behind
+}
+
+// maxRefused is how many rows a table may refuse one by one before the rest of the
+// batch is not tried on it any more: there is another place for them.
+const maxRefused = 16
+
+func (w *writing) insertAll(ctx context.Context, conn *sql.Conn, batches []gormstore.Batch) error {
+	for i, batch := range batches {
+		if err := w.insert(ctx, conn, batch, &w.tables[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert stores the rows of one batch that are not refused yet, with one prepared statement.
+func (w *writing) insert(ctx context.Context, conn *sql.Conn, batch gormstore.Batch, t *tableWriting) error {
 	columns := append(gormstore.BaseColumns(), batch.Fields...)
-	base := len(columns) - len(batch.Fields)
-	stmt, err := conn.PrepareContext(ctx, b.insertSQL(batch, columns))
+	stmt, err := conn.PrepareContext(ctx, w.insertSQL(batch, columns))
 	if err != nil {
-		return nil, err
+		return t.refuse(err, batch.Rows...)
 	}
 	defer stmt.Close()
-	var refused []gormstore.RowFailure
 	args := make([]any, len(columns))
 	for i := range batch.Rows {
 		row := &batch.Rows[i]
-		for n, c := range columns {
-			var v any
-			if n < base {
-				v = baseValue(row.Base(n))
-			} else {
-				v = row.Values[n-base]
-			}
-			args[n] = b.Arg(v, c.Kind)
+		if t.refused[row.Index] != nil {
+			continue
 		}
-		if _, err := stmt.ExecContext(ctx, args...); err != nil {
-			if reasonOf(err) != gormstore.Refused {
-				return nil, err
-			}
-			refused = append(refused, gormstore.RowFailure{Index: row.Index, Err: err, Why: gormstore.Refused})
+		w.arguments(args, columns, row)
+		err := savepoint(ctx, conn, t.careful, func() error { return w.insertRow(ctx, conn, stmt, args, batch, row) })
+		switch {
+		case err == nil:
+			continue
+		case !t.careful && !isOutage(err):
+			t.careful = true
+			return errAgain
+		case len(t.refused) >= maxRefused && !strings.HasSuffix(batch.Table.Name, gormstore.Overflow):
+			err = t.refuse(err, batch.Rows[i:]...)
+		default:
+			err = t.refuse(err, *row)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return refused, nil
+	return nil
+}
+
+// refuse notes that the table does not take these rows. It returns what ends the transaction.
+func (t *tableWriting) refuse(err error, rows ...gormstore.Row) error {
+	if isOutage(err) {
+		return err
+	}
+	if t.refused == nil {
+		t.refused = map[int]error{}
+	}
+	for _, r := range rows {
+		t.refused[r.Index] = err
+	}
+	if errors.Is(err, errAgain) {
+		return errAgain
+	}
+	return nil
+}
+
+// insertRow runs the statement and makes certain that the row is there afterwards.
+func (w *writing) insertRow(ctx context.Context, conn *sql.Conn, stmt *sql.Stmt, args []any, batch gormstore.Batch, row *gormstore.Row) error {
+	result, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	// It was there before, or a trigger answered RAISE(IGNORE).
+	there := false
+	for _, table := range []string{batch.Table.Name, batch.Twin} {
+		if table != "" && !there {
+			query := "SELECT EXISTS (SELECT 1 FROM " + w.Table(table) + ` WHERE "audit_id" = ?)`
+			if err := conn.QueryRowContext(ctx, query, w.Arg(row.Event.ID, gormstore.UUID)).Scan(&there); err != nil {
+				return err
+			}
+		}
+	}
+	if !there {
+		return errLeftOut
+	}
+	return nil
+}
+
+// savepoint runs f; with on, nothing of an f that fails is left. When f's failure has
+// ended the whole transaction, the error is also errAgain.
+func savepoint(ctx context.Context, conn *sql.Conn, on bool, f func() error) error {
+	if !on {
+		return f()
+	}
+	if _, err := conn.ExecContext(ctx, "SAVEPOINT audit_row"); err != nil {
+		return err
+	}
+	err := f()
+	if err != nil && !isOutage(err) {
+		if _, gone := conn.ExecContext(ctx, "ROLLBACK TO audit_row"); gone != nil {
+			return errors.Join(err, errAgain)
+		}
+	}
+	if _, released := conn.ExecContext(ctx, "RELEASE audit_row"); err == nil {
+		err = released
+	}
+	return err
+}
+
+func (b *backend) arguments(args []any, columns []gormstore.Column, row *gormstore.Row) {
+	base := len(columns) - len(row.Values)
+	for n, c := range columns {
+		var v any
+		if n < base {
+			v = baseValue(row.Base(n))
+		} else {
+			v = row.Values[n-base]
+		}
+		args[n] = b.Arg(v, c.Kind)
+	}
 }
 
 // baseValue is what [gormstore.Row.Base] points to, JSON as text.
@@ -112,16 +214,62 @@ type commitError struct{ error }
 
 func (e commitError) Unwrap() error { return e.error }
 
+// rolledBack are the answers to a COMMIT that say that it did not happen.
+var rolledBack = []string{"is locked", "database or disk is full", "constraint failed"}
+
 // immediate runs f in a transaction that is a writer from its start, so that it
 // never has to give up half-way because another one wrote.
 func (b *backend) immediate(ctx context.Context, f func(*sql.Conn) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	conn, err := b.pool.Conn(ctx)
+	if err := b.take(ctx); err != nil {
+		return err
+	}
+	defer b.give()
+	d, err := b.database(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	conn, release, err := d.conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := b.transact(ctx, conn, f); err != nil {
+		if textOf(err, lockedTexts) == "" && !errors.Is(err, errAgain) && ctx.Err() == nil && d.path != "" {
+			// It may be the connection's fault: a new one may write where this one may not.
+			b.broken = d.keeper != nil
+			if !b.broken {
+				_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+			}
+		}
+		return d.explain(err)
+	}
+	if _, err := d.check(); err != nil {
+		return commitError{err}
+	}
+	if !b.own {
+		return d.hasLog(ctx, conn)
+	}
+	return nil
+}
+
+// hasLog reports that the log to which an application's connection commits was removed.
+// It may come and go while the application has no connection.
+func (d *database) hasLog(ctx context.Context, conn *sql.Conn) error {
+	if d.info == nil {
+		return nil
+	}
+	_, missing := os.Stat(d.path + "-wal")
+	if missing == nil {
+		return nil
+	}
+	var mode string
+	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil || mode == "wal" {
+		return commitError{fmt.Errorf("the log of the SQLite file was removed while it was open: open the *gorm.DB anew: %w", errors.Join(missing, err))}
+	}
+	return nil
+}
+
+func (b *backend) transact(ctx context.Context, conn *sql.Conn, f func(*sql.Conn) error) error {
 	if !b.own {
 		restore, err := durable(ctx, conn)
 		if err != nil {
@@ -129,11 +277,12 @@ func (b *backend) immediate(ctx context.Context, f func(*sql.Conn) error) error 
 		}
 		defer restore()
 	}
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	if err != nil {
 		return err
 	}
 	if err = f(conn); err == nil {
-		if _, err = conn.ExecContext(ctx, "COMMIT"); err != nil {
+		if _, err = conn.ExecContext(ctx, "COMMIT"); err != nil && textOf(err, rolledBack) == "" {
 			err = commitError{err}
 		}
 	}
@@ -143,70 +292,22 @@ func (b *backend) immediate(ctx context.Context, f func(*sql.Conn) error) error 
 	return err
 }
 
-// durable makes commits on the application's connection durable for a while: in
-// WAL mode the usual setting synchronous=NORMAL may lose the last ones.
+// durable makes commits on the application's connection durable for a while: the
+// usual setting synchronous=NORMAL may lose the last ones in WAL mode, and FULL in
+// every other, where the deletion of a journal is what commits.
 func durable(ctx context.Context, conn *sql.Conn) (restore func(), err error) {
 	var level int
 	if err := conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&level); err != nil {
 		return nil, err
 	}
-	const full = 2
-	if level >= full {
+	const extra = 3
+	if level >= extra {
 		return func() {}, nil
 	}
-	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {
+	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = EXTRA"); err != nil {
 		return nil, err
 	}
-	before := map[int]string{0: "OFF", 1: "NORMAL"}[level]
 	return func() {
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = "+before)
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = "+strconv.Itoa(level))
 	}, nil
-}
-
-// WhyUnread implements [gormstore.Backend]. What is wrong with a file is so for all tables.
-func (b *backend) WhyUnread(err error) gormstore.Reason {
-	switch {
-	case textOf(err, []string{"locked", "busy", "interrupted", "disk", "closed", "unable to open", "out of memory"}) != "":
-		return gormstore.Unavailable
-	case reasonOf(err) == gormstore.Stale:
-		return gormstore.Stale
-	}
-	return gormstore.Refused
-}
-
-// Reason implements [gormstore.Backend]. Only a trigger's own text can hold values.
-func (b *backend) Reason(err error) string {
-	for _, kind := range []string{"CHECK", "NOT NULL", "UNIQUE", "FOREIGN KEY"} {
-		if _, of, ok := strings.Cut(err.Error(), kind+" constraint failed"); ok {
-			return kind + " constraint failed" + of
-		}
-	}
-	return cmp.Or(textOf(err, staleTexts), textOf(err, refusedTexts))
-}
-
-// The texts of SQLite's errors, which all its drivers share.
-var (
-	staleTexts   = []string{"no such table", "no such column", "has no column named", "ON CONFLICT clause does not match"}
-	refusedTexts = []string{"constraint failed", "datatype mismatch", "too big"}
-)
-
-// reasonOf sorts SQLite's errors by what can be done about them.
-func reasonOf(err error) gormstore.Reason {
-	switch {
-	case textOf(err, staleTexts) != "":
-		return gormstore.Stale
-	case textOf(err, refusedTexts) != "":
-		return gormstore.Refused
-	}
-	return gormstore.Unavailable
-}
-
-// textOf returns the text that err contains, "" when it is none of texts.
-func textOf(err error, texts []string) string {
-	for _, s := range texts {
-		if strings.Contains(err.Error(), s) {
-			return s
-		}
-	}
-	return ""
 }
