@@ -56,6 +56,42 @@ func BenchmarkAuditSpread(b *testing.B) {
 	}
 }
 
+// BenchmarkBesideLockedTables is 64 callers who audit to one tag, alone and in turn beside
+// one caller for each of so many tables that somebody holds a lock on. x-alone is the
+// part of their rate that is left to them.
+func BenchmarkBesideLockedTables(b *testing.B) {
+	for _, n := range []int{1, 20} {
+		b.Run(fmt.Sprintf("locked=%d", n), func(b *testing.B) {
+			s, _, tags, _ := manyTables(b, n)
+			rec := record(b, s)
+			free := func(int) error { return rec.Audit(b.Context(), "free", core.Fields{"n": 1}, core.As("me")) }
+			var alone, beside time.Duration
+			for b.Loop() {
+				alone += drive(b, 64, 0, 6400, free)
+				beside += besides(rec, tags[:n], func() time.Duration { return drive(b, 64, 0, 6400, free) })
+			}
+			b.ReportMetric(alone.Seconds()/beside.Seconds(), "x-alone")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// besides does something while a caller for each tag audits without a pause.
+func besides(rec *core.Recorder, tags []string, do func() time.Duration) time.Duration {
+	var all sync.WaitGroup
+	var stop atomic.Bool
+	for _, tag := range tags {
+		all.Go(func() {
+			for !stop.Load() {
+				_ = rec.Audit(context.Background(), tag, core.Fields{"n": 1}, core.As("me"), core.Within(200*time.Millisecond))
+			}
+		})
+	}
+	defer all.Wait()
+	defer stop.Store(true)
+	return do()
+}
+
 // writers are two ways to write the nth event to the tables of so many tags.
 type writers struct {
 	ctx     context.Context
