@@ -33,8 +33,8 @@ var secretForms = []*regexp.Regexp{
 func redact(text, dsn string) string {
 	quoted := strconv.Quote(dsn)
 	for _, form := range []string{dsn, quoted[1 : len(quoted)-1]} {
-		// A single word may be a database's name, which says what failed.
-		if strings.ContainsAny(form, "=:@/") {
+		// A word or a path says what failed, and holds no password.
+		if strings.ContainsAny(form, "=@?") || strings.Contains(form, "://") {
 			text = strings.ReplaceAll(text, form, "(dsn)")
 		}
 	}

@@ -70,7 +70,8 @@ SELECT c.relname, c.relkind IN ('r', 'p') AND NOT c.relispartition,
   CASE WHEN c.relkind = 'p' THEN (SELECT count(*) FROM pg_partition_tree(c.oid)) ELSE 0 END,
   c.relkind IN ('r', 'p', 'm'),
   CASE WHEN has_table_privilege(c.oid, 'SELECT') THEN '' ELSE format('GRANT SELECT ON %I.%I TO %I', n.nspname, c.relname, current_user) END,
-  c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()),
+  c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted
+    AND l.pid <> pg_backend_pid() AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())),
   (SELECT string_agg(a.attname || chr(30) || format_type(a.atttypid, a.atttypmod), chr(30) ORDER BY a.attnum)
     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
 FROM pg_class c

@@ -14,6 +14,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores"
 	"github.com/auditing-go/auditing/stores/sqlite"
 )
 
@@ -231,5 +232,14 @@ func TestApplicationsFileMoved(t *testing.T) {
 				t.Errorf("the file has %d events, want the 2 acknowledged", got)
 			}
 		})
+	}
+}
+
+// TestOpenNamesThePath: also through the registry, which takes passwords out of errors.
+func TestOpenNamesThePath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "no", "such", "audits.db")
+	_, err := stores.Open(t.Context(), "sqlite", path)
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "no such file or directory") {
+		t.Errorf("the error is %v; want the path and the cause", err)
 	}
 }
