@@ -11,8 +11,8 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// roomWait is how long a Save waits for room before it lets the recorder decide
-// whether there is time to try again.
+// roomWait is how long a Save waits for room at most before it lets the recorder
+// decide whether there is time to try again.
 const roomWait = 100 * time.Millisecond
 
 // Save implements [core.Store]: it returns when the events are synced to disk. An
@@ -110,7 +110,13 @@ func (s *Store) fitting(records []record) (add []record, full []int, err error) 
 // It wants s.writer to be held, and holds it again when it returns.
 func (s *Store) awaitRoom(ctx context.Context) {
 	s.release()
-	ctx, cancel := context.WithTimeout(ctx, roomWait)
+	wait := roomWait
+	if end, ok := ctx.Deadline(); ok {
+		// "No room" has to be said in time: an audit that is still waiting for its
+		// answer when its time is up does not know whether it was stored.
+		wait = min(wait, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	s.mu.Lock()
 	first := s.contents.first
