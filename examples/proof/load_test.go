@@ -35,8 +35,10 @@ func newLoad(rec *core.Recorder) *load {
 	l := &load{rec: rec, stop: make(chan struct{}), attempted: map[string]bool{}, failed: map[string]error{}}
 	// What does not compress, so that each event takes room on a disk.
 	pad := incompressible(6000)
-	for w := range workers {
+	for range workers {
 		l.ended, l.stored = append(l.ended, make([]int, phases)), append(l.stored, make([]int, phases))
+	}
+	for w := range workers {
 		l.all.Go(func() {
 			for n := 0; ; n++ {
 				select {
