@@ -18,8 +18,8 @@ var (
 	ErrRequestOver = errors.New("the request is over, as the adapter's Middleware has returned: audit with the context that Detach returns on the handler's goroutine, install the Middleware outside of the layer that audits, or pass core.As")
 	// ErrQueueFull means that too many audits wait for the store; the event is not stored.
 	ErrQueueFull = errors.New("too many audits wait for the store")
-	// ErrClosed means that the recorder is closed; the event is not stored.
-	ErrClosed = errors.New("the recorder is closed: call its Close when the last audit has returned, say after the Shutdown of the server")
+	// ErrClosed means that the recorder, or its store, is closed; the event is not stored.
+	ErrClosed = errors.New("the recorder is closed, or its store: call its Close when the last audit has returned, say after the Shutdown of the server")
 	// ErrTimeout means that the audit's time ran out before the store took the event; it is not stored.
 	ErrTimeout = errors.New("the store did not take the event in time")
 	// ErrUnknown means that a write was sent and nobody learnt how it ended: the

@@ -32,6 +32,12 @@ type Event struct {
 	Request *Request
 	// Fields is what happened.
 	Fields Fields
+
+	// First says that the event was never given to a Save before, so a store need not
+	// look where else an earlier attempt may have put it. A [Recorder] sets it for the
+	// first attempt only, and whoever passes events on clears it before he tries again.
+	// The zero value is always right, and can be slower. It is not encoded.
+	First bool
 }
 
 // Request is what an adapter knows of the HTTP request in which an audit was made.

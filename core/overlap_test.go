@@ -13,7 +13,11 @@ import (
 // overlapStore is a testStore that gains from a second Save.
 type overlapStore struct{ testStore }
 
-func (*overlapStore) Overlaps() bool { return true }
+func (s *overlapStore) Hints() Hints {
+	h := s.testStore.Hints()
+	h.Overlaps = true
+	return h
+}
 
 // TestASecondBatchBesideTheFirst lets a store be brisk once, then blocks it while
 // enough audits for a second batch come.
@@ -136,7 +140,7 @@ func underWay(rec *Recorder) (n int) {
 // panicky is a store that cannot say how it wants to be written to, as a typed nil.
 type panicky struct{ Store }
 
-func (p *panicky) Prompt() bool { return p.Store != nil }
+func (p *panicky) Hints() Hints { return Hints{Prompt: p.Store != nil} }
 
 func TestATypedNilIsNoStore(t *testing.T) {
 	var store *panicky

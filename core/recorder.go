@@ -42,11 +42,10 @@ type Recorder struct {
 	base   context.Context
 	cancel context.CancelFunc
 
-	calls    sync.Pool // of *call
-	start    func()    // r.write, bound once so that starting it allocates nothing
-	prompt   bool      // the store is a Prompter and says so
-	overlaps bool      // the store is an Overlapper and says so
-	outs     [2]outbox // the writer's, and that of who assists it
+	calls sync.Pool // of *call
+	start func()    // r.write, bound once so that starting it allocates nothing
+	hints Hints     // what the store says of its Save
+	outs  [2]outbox // the writer's, and that of who assists it
 
 	mu        sync.Mutex
 	queue     queue
@@ -84,11 +83,8 @@ func New(store Store, cfg Config) (*Recorder, error) {
 // typed nil does, is no store.
 func (r *Recorder) ask(store Store) (err error) {
 	defer recovered(fmt.Sprintf("asking the store, a %T,", store), &err)
-	if p, ok := store.(Prompter); ok {
-		r.prompt = p.Prompt()
-	}
-	if o, ok := store.(Overlapper); ok {
-		r.overlaps = o.Overlaps()
+	if h, ok := store.(Hinter); ok {
+		r.hints = h.Hints()
 	}
 	return nil
 }
@@ -159,7 +155,7 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 		o.at = now
 	}
 	c := r.calls.Get().(*call)
-	c.event = Event{ID: newID(now), Tag: tag, User: user, Time: o.at, Request: request, Fields: fields}
+	c.event = Event{ID: newID(now), Tag: tag, User: user, Time: o.at, Request: request, Fields: fields, First: true}
 	c.size = c.event.normalize(r.cfg.MaxEventBytes)
 	c.deadline = now.Add(o.within)
 	c.bestEffort = r.durability(tag) == BestEffort
@@ -233,7 +229,7 @@ func (r *Recorder) wait(c *call, full bool) error {
 		return &AuditError{ID: id, Tag: tag, Err: err}
 	}
 	start := !r.writing
-	itself := full && !c.bestEffort && r.prompt && r.pauses == 0
+	itself := full && !c.bestEffort && r.hints.Prompt && r.pauses == 0
 	r.writing = true
 	assist := !start && r.mayAssist()
 	r.assisting = r.assisting || assist

@@ -21,7 +21,7 @@ func (idleStore) Save(context.Context, []Event) error { return nil }
 // promptStore is one that is sure to return.
 type promptStore struct{ idleStore }
 
-func (promptStore) Prompt() bool { return true }
+func (promptStore) Hints() Hints { return Hints{Prompt: true} }
 
 // fourFields is what the handler of an audit builds.
 func fourFields(n int) Fields {

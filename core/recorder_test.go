@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // promptEnv makes every testStore a prompt one.
 const promptEnv = "AUDITING_TEST_PROMPT"
 
-func (s *testStore) Prompt() bool { return os.Getenv(promptEnv) != "" }
+func (s *testStore) Hints() Hints { return Hints{Prompt: os.Getenv(promptEnv) != ""} }
 
 // TestOnThePromptPath runs all tests again with stores that are prompt, so that a
 // lone audit writes itself: nobody may notice.

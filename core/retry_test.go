@@ -38,6 +38,9 @@ func TestRetryUntilStored(t *testing.T) {
 				var ids []uuid.UUID
 				var at []time.Time
 				store := &testStore{onSave: func(_ context.Context, events []Event) error {
+					if first := len(ids) == 0; events[0].First != first {
+						t.Errorf("attempt %d says First %v", len(ids)+1, events[0].First)
+					}
 					ids, at = append(ids, events[0].ID), append(at, time.Now())
 					if len(ids) <= 6 {
 						return failure(len(events))

@@ -23,8 +23,10 @@ import (
 //     stored, and trying again can help.
 //   - An event's ID is stored once, however often and in whichever way Save is
 //     given it, also by another process. An event that is stored already is a success.
+//     Of an event that says [Event.First] no earlier attempt exists.
 //   - A batch is not a transaction: part of it may become visible first.
 //   - Save ends soon after ctx does. The ctx is the recorder's, not a request's.
+//   - A store that is closed answers [ErrClosed].
 //   - Events come normalised, see [Event.Normalize]. A store that returns nil has
 //     kept every one of their values: numbers by value, all else in its kind.
 type Store interface {
@@ -54,20 +56,20 @@ type Closer interface {
 	Close(ctx context.Context) error
 }
 
-// Prompter is a Store that knows whether its Save is certain to return when its
-// ctx ends, whatever the disk or the network does. When it is, a lone audit calls
-// Save on its own goroutine, which spares the switch to another and back.
-type Prompter interface {
-	// Prompt is asked once, by [New].
-	Prompt() bool
+// Hinter is a Store that has hints for the recorder. Hints is asked once, by [New].
+type Hinter interface {
+	Hints() Hints
 }
 
-// Overlapper is a Store that may get more done when a second Save runs beside the
-// first. Without it a recorder has one Save under way at a time, which takes
-// everything that waits.
-type Overlapper interface {
-	// Overlaps is asked once, by [New].
-	Overlaps() bool
+// Hints is what a Store knows of its Save. The zero value suits every store.
+type Hints struct {
+	// Prompt says that Save is certain to return when its ctx ends, whatever the disk or
+	// the network does. Then a lone audit calls Save on its own goroutine, which spares
+	// the switch to another and back.
+	Prompt bool
+	// Overlaps says that a second Save beside the first gets more done. Without it a
+	// recorder has one Save under way at a time, which takes everything that waits.
+	Overlaps bool
 }
 
 // BatchError says which events of a batch are not known to be stored.

@@ -109,7 +109,7 @@ const (
 // mayAssist reports whether a second batch is to be written beside the first. It
 // wants r.mu to be held.
 func (r *Recorder) mayAssist() bool {
-	return r.brisk && r.overlaps && r.pauses == 0 && !r.assisting && r.queue.len() >= enough
+	return r.brisk && r.hints.Overlaps && r.pauses == 0 && !r.assisting && r.queue.len() >= enough
 }
 
 // rest ends the writer; the next audit starts another. It wants r.mu to be held.
@@ -156,11 +156,11 @@ func (r *Recorder) save(o *outbox) int {
 	}
 	ctx := r.saveContext(o, latest)
 	var began time.Time
-	if r.overlaps {
+	if r.hints.Overlaps {
 		began = time.Now()
 	}
 	err := r.callStore(ctx, o.events)
-	brisk := r.overlaps && time.Since(began) < time.Duration(len(batch))*briskEvent
+	brisk := r.hints.Overlaps && time.Since(began) < time.Duration(len(batch))*briskEvent
 	clear(o.events)
 	o.events = o.events[:0]
 
@@ -200,7 +200,7 @@ func (r *Recorder) gather(all int) {
 		runtime.Gosched()
 		r.mu.Lock()
 		n := r.queue.len()
-		split := r.brisk && r.overlaps && n >= 2*enough
+		split := r.brisk && r.hints.Overlaps && n >= 2*enough
 		r.mu.Unlock()
 		if n >= all || split {
 			return
@@ -230,6 +230,7 @@ func (r *Recorder) finish(c *call, f *Failure, now time.Time) {
 		return
 	}
 	if f.soon() && r.base.Err() == nil && c.deadline.After(now) {
+		c.event.First = false
 		c.notBefore = now.Add(Backoff(c.attempts, minBackoff, maxBackoff))
 		r.queue.retry(c)
 		return

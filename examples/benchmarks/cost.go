@@ -33,7 +33,7 @@ func (idle) Save(context.Context, []core.Event) error { return nil }
 // says: a lone audit then saves on its own goroutine.
 type promptIdle struct{ idle }
 
-func (promptIdle) Prompt() bool { return true }
+func (promptIdle) Hints() core.Hints { return core.Hints{Prompt: true} }
 
 // handler stands for the request that an audit is made in.
 type handler struct{}

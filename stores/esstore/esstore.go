@@ -288,8 +288,6 @@ func (s *Store) Stats() Stats {
 	}
 }
 
-var errClosed = errors.New("auditing: the store is closed")
-
 // enter makes ctx end with the store and keeps Close waiting until leave is called.
 func (s *Store) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
 	if ctx == nil {
@@ -297,15 +295,15 @@ func (s *Store) enter(ctx context.Context) (_ context.Context, leave func(), err
 	}
 	// Asked twice: the lock may wait for Close, or Close come in between.
 	if s.closed.Load() {
-		return nil, nil, errClosed
+		return nil, nil, core.ErrClosed
 	}
 	s.mu.RLock()
 	if s.closed.Load() {
 		s.mu.RUnlock()
-		return nil, nil, errClosed
+		return nil, nil, core.ErrClosed
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.base, func() { cancel(errClosed) })
+	stop := context.AfterFunc(s.base, func() { cancel(core.ErrClosed) })
 	return ctx, func() {
 		stop()
 		cancel(nil)

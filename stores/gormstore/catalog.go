@@ -46,13 +46,12 @@ func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.tables
 	c.tables, c.others = map[string]*Table{}, map[string]absence{}
 	for _, rel := range relations {
 		switch {
 		case !strings.HasPrefix(rel.Name, prefix):
 		case rel.Ours():
-			c.put(rel, before)
+			c.tables[rel.Name] = newTable(rel)
 		default:
 			c.others[rel.Name] = absenceOf(rel, time.Now())
 		}
@@ -78,32 +77,19 @@ func (c *catalog) refresh(ctx context.Context, look lookup, names ...string) err
 	if len(c.others) > maxOthers {
 		clear(c.others)
 	}
-	before := map[string]*Table{}
 	for _, name := range names {
-		if t := c.tables[name]; t != nil {
-			before[name] = t
-		}
 		delete(c.tables, name)
 		c.others[name] = absence{at: now}
 	}
 	for _, rel := range relations {
 		if rel.Ours() {
-			c.put(rel, before)
+			c.tables[rel.Name] = newTable(rel)
 			delete(c.others, rel.Name)
 			continue
 		}
 		c.others[rel.Name] = absenceOf(rel, now)
 	}
 	return nil
-}
-
-// put adds a table, and remembers for how long it has been known.
-func (c *catalog) put(rel Relation, before map[string]*Table) {
-	t := newTable(rel)
-	if old := before[rel.Name]; old != nil {
-		t.since = old.since
-	}
-	c.tables[rel.Name] = t
 }
 
 // get returns a table of audits, nil when there is none of that name.

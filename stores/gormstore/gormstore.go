@@ -68,11 +68,10 @@ type Store struct {
 }
 
 var (
-	_ core.Store      = (*Store)(nil)
-	_ core.Reader     = (*Store)(nil)
-	_ core.Closer     = (*Store)(nil)
-	_ core.Prompter   = (*Store)(nil)
-	_ core.Overlapper = (*Store)(nil)
+	_ core.Store  = (*Store)(nil)
+	_ core.Reader = (*Store)(nil)
+	_ core.Closer = (*Store)(nil)
+	_ core.Hinter = (*Store)(nil)
 )
 
 // Pool returns the connection pool of a handle that applications have, for a [Backend].
@@ -86,9 +85,6 @@ func Pool(db *gorm.DB) (*sql.DB, error) {
 	}
 	return pool, nil
 }
-
-// ErrClosed is what a closed store answers.
-var ErrClosed = errors.New("the audit store is closed")
 
 // New returns a store on backend and reads its catalogue. [Store.Close] closes
 // the backend.
@@ -124,11 +120,8 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 // for an SQLite database that the store opened itself.
 func (s *Store) DB() *gorm.DB { return s.backend.DB() }
 
-// Prompt implements [core.Prompter].
-func (s *Store) Prompt() bool { return s.backend.Prompt() }
-
-// Overlaps implements [core.Overlapper].
-func (s *Store) Overlaps() bool { return s.backend.Overlaps() }
+// Hints implements [core.Hinter].
+func (s *Store) Hints() core.Hints { return s.backend.Hints() }
 
 // DDL returns the statements that make the table for tag with columns for
 // fields, for a database in which the application's role may not create. They make

@@ -23,7 +23,7 @@ import (
 // of a missing id it has one that holds for as long as the row stays where it is.
 func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	if s.isClosed() {
-		return core.Page{}, ErrClosed
+		return core.Page{}, core.ErrClosed
 	}
 	q = q.Normalize()
 	if _, _, err := q.Cursor(); err != nil {

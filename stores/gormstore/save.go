@@ -21,7 +21,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		return nil
 	}
 	if s.isClosed() {
-		return core.FailAll(len(events), core.Failure{Err: ErrClosed, Retry: true, Lasting: true})
+		return core.FailAll(len(events), core.Failure{Err: core.ErrClosed, Retry: true, Lasting: true})
 	}
 	sv := saving{store: s, events: events, arena: s.arenas.Get().(*arena), refused: map[int]error{}, spilled: map[int]bool{}, doubt: map[int]bool{}, looked: map[string]bool{}}
 	defer s.arenas.Put(sv.arena)
@@ -59,6 +59,9 @@ type saving struct {
 	failures []core.Failure
 }
 
+// triedBefore reports whether an event may be stored already, in whichever table.
+func (sv *saving) triedBefore(i int) bool { return !sv.events[i].First || sv.doubt[i] }
+
 // fail names an event that is not known to be stored, see [core.Store].
 func (sv *saving) fail(f core.Failure) {
 	f.Unknown = f.Unknown || sv.doubt[f.Index]
@@ -76,7 +79,6 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 	}
 	for _, f := range failures {
 		if f.Unknown {
-			markDoubt()
 			sv.doubt[f.Index] = true
 		}
 		switch {
@@ -112,13 +114,11 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 }
 
 // divert lays an event out for the overflow table from now on, as its own table
-// does not take it. That somebody who knows that table otherwise may store it there
-// is a doubt.
+// does not take it.
 func (sv *saving) divert(f RowFailure) {
 	if sv.spilled[f.Index] {
 		return
 	}
-	markDoubt()
 	sv.refused[f.Index] = f.Err
 	name, _ := sv.store.tableName(sv.events[f.Index].Tag)
 	reason := sv.store.backend.Reason(f.Err)
@@ -179,10 +179,10 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 				sv.spilled[i] = true
 				spill = append(spill, i)
 				continue
-			case overflow == nil || sv.fresh(t, i):
-				own = append(own, i)
-			default:
+			case overflow != nil && sv.triedBefore(i):
 				known = append(known, i)
+			default:
+				own = append(own, i)
 			}
 			delete(sv.spilled, i)
 		}
@@ -202,7 +202,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 			continue
 		}
 		b := sv.place(overflow, spill)
-		if t != nil {
+		if t != nil && slices.ContainsFunc(spill, sv.triedBefore) {
 			b.Twin = t.Name
 		}
 		spilled = append(spilled, b)

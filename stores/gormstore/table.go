@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/auditing-go/auditing/core"
 )
 
@@ -113,11 +111,10 @@ type Table struct {
 	byLower map[string]bool // of every column
 	total   int
 	read    time.Time // from the catalogue
-	since   time.Time // when this process first knew of it, for a row without a break
 }
 
 func newTable(rel Relation) *Table {
-	t := &Table{Name: rel.Name, grant: rel.Grant, lossy: rel.Lossy, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now(), since: time.Now()}
+	t := &Table{Name: rel.Name, grant: rel.Grant, lossy: rel.Lossy, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now()}
 	for _, c := range rel.Columns {
 		t.byLower[strings.ToLower(c.Name)] = true
 		if isBase[c.Name] {
@@ -198,11 +195,4 @@ func twin(columns []Column, name string) bool {
 		}
 	}
 	return false
-}
-
-// fresh reports whether an event cannot be stored elsewhere: this process made it
-// when it knew of the table.
-func (t *Table) fresh(id uuid.UUID) bool {
-	made := time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5]))
-	return core.MadeHere(id) && made.After(t.since)
 }

@@ -296,11 +296,11 @@ func (b *backend) take(ctx context.Context) (*lane, error) {
 		l := b.lanes.take()
 		if b.ctx.Err() != nil {
 			b.lanes.give(l) // to Close
-			return nil, notSent{gormstore.ErrClosed}
+			return nil, notSent{core.ErrClosed}
 		}
 		return l, nil
 	case <-b.ctx.Done():
-		return nil, notSent{gormstore.ErrClosed}
+		return nil, notSent{core.ErrClosed}
 	case <-ctx.Done():
 		return nil, notSent{context.Cause(ctx)}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/gorm"
 
+	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
@@ -316,8 +317,5 @@ func (b *backend) WhyUnread(err error) gormstore.Reason {
 	return reasonOf(err, true)
 }
 
-// Prompt implements [gormstore.Backend]: pgx gives a connection up when ctx ends.
-func (b *backend) Prompt() bool { return true }
-
-// Overlaps implements [gormstore.Backend].
-func (b *backend) Overlaps() bool { return b.lanes.len() > 1 }
+// Hints implements [gormstore.Backend]: pgx gives a connection up when ctx ends.
+func (b *backend) Hints() core.Hints { return core.Hints{Prompt: true, Overlaps: b.lanes.len() > 1} }

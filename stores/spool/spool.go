@@ -65,7 +65,7 @@ var (
 	// ErrFull means that the spool has no room; the event is not stored.
 	ErrFull = errors.New("the spool is full: the next store has taken too little for too long, see its errors, or raise Config.MaxBytes")
 	// ErrClosed is what a closed spool answers.
-	ErrClosed = errors.New("the spool is closed")
+	ErrClosed = fmt.Errorf("the spool: %w", core.ErrClosed)
 )
 
 // Store is a [core.Store] that keeps events on disk until the next store has them.

@@ -23,12 +23,12 @@ func closing(p *place) {
 	}
 	late := eventsOf(3, "late")
 	err := p.trySave(p.Context(), late)
-	if err == nil {
-		p.broken(ruleClosed, "Save after Close returned nil")
+	if !errors.Is(err, core.ErrClosed) {
+		p.broken(ruleClosed, "Save after Close returned %v", err)
 	}
 	p.notRefused("after Close", err)
-	if page, err := p.reader.Read(p.Context(), core.Query{}); err == nil {
-		p.broken(ruleClosed, "Read after Close gave %d events and no error", len(page.Events))
+	if page, err := p.reader.Read(p.Context(), core.Query{}); !errors.Is(err, core.ErrClosed) {
+		p.broken(ruleClosed, "Read after Close gave %d events and %v", len(page.Events), err)
 	}
 	if p.suite.reopen == nil {
 		return

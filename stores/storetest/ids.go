@@ -19,7 +19,11 @@ func sameID(p *place) {
 		p.holdsAll(want)
 		other.holdsAll(want)
 	}
-	again("the same event three times in one batch", p, batch...)
+	firsts := cloneAll(batch)
+	for i := range firsts {
+		firsts[i].First = true
+	}
+	again("the same event three times in one batch", p, firsts...)
 	again("the same batch once more", p, batch...)
 	again("one event of it alone", p, once)
 	again("one event of it through a second handle", other, once)

@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -17,8 +18,8 @@ import (
 type shelf struct {
 	*place
 	hooks
-	mu     sync.Mutex
-	closed bool
+	mu       sync.Mutex
+	isClosed bool
 }
 
 // place is what the handles share.
@@ -35,7 +36,8 @@ type hooks struct {
 	query    func(core.Query) core.Query                                    // what is asked for
 	answer   func(core.Query, core.Page) core.Page                          // what is answered
 	close    func(closedBefore bool) (stayOpen bool, err error)
-	noSecond bool // a second handle sees a place of its own
+	closed   error // instead of core.ErrClosed
+	noSecond bool  // a second handle sees a place of its own
 }
 
 func newPlace() *place { return &place{ids: map[uuid.UUID]bool{}} }
@@ -66,21 +68,22 @@ func (p *place) save(ctx context.Context, events []core.Event, keep func(core.Ev
 	return nil
 }
 
-var (
-	errClosed = errors.New("the shelf is closed")
-	errAway   = errors.New("the shelf is away")
-)
+var errAway = errors.New("the shelf is away")
 
-func (s *shelf) isClosed() bool {
+// closedError is nil while the shelf is open.
+func (s *shelf) closedError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closed
+	if !s.isClosed {
+		return nil
+	}
+	return cmp.Or(s.hooks.closed, core.ErrClosed)
 }
 
 func (s *shelf) Save(ctx context.Context, events []core.Event) error {
-	switch {
-	case s.isClosed():
-		return core.FailAll(len(events), core.Failure{Err: errClosed, Retry: true, Lasting: true})
+	switch err := s.closedError(); {
+	case err != nil:
+		return core.FailAll(len(events), core.Failure{Err: err, Retry: true, Lasting: true})
 	case s.hooks.save != nil:
 		return s.hooks.save(s.place, ctx, events)
 	case s.keep != nil:
@@ -90,8 +93,8 @@ func (s *shelf) Save(ctx context.Context, events []core.Event) error {
 }
 
 func (s *shelf) Read(_ context.Context, q core.Query) (core.Page, error) {
-	if s.isClosed() {
-		return core.Page{}, errClosed
+	if err := s.closedError(); err != nil {
+		return core.Page{}, err
 	}
 	if s.query != nil {
 		q = s.query(q)
@@ -112,11 +115,11 @@ func (s *shelf) Close(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.close != nil {
-		stayOpen, err := s.close(s.closed)
-		s.closed = !stayOpen
+		stayOpen, err := s.close(s.isClosed)
+		s.isClosed = !stayOpen
 		return err
 	}
-	s.closed = true
+	s.isClosed = true
 	return nil
 }
 

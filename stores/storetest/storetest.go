@@ -158,7 +158,7 @@ const (
 	ruleNext       = "walking the pages by Next gives each event exactly once and comes to an end"
 	ruleLate       = "an event that arrives between two pages comes at most once, and takes none of the others away"
 	ruleCursor     = "an After that is not the Next of a page makes Read fail with core.ErrCursor"
-	ruleClosed     = "a closed store says so: Save and Read return an error"
+	ruleClosed     = "a closed store says so: Save and Read return core.ErrClosed"
 	ruleCloseTwice = "Close may be called more than once"
 )
 

@@ -57,6 +57,15 @@ var faults = map[string]struct {
 		clear(p.ids)
 		return p.save(ctx, events, copied)
 	}}, "same id", "an event's ID is stored once"},
+	"believes that a first event comes once": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
+		for _, e := range events {
+			if e.First {
+				delete(p.ids, e.ID)
+			}
+			_ = p.save(ctx, []core.Event{e}, copied)
+		}
+		return nil
+	}}, "same id", "an event's ID is stored once"},
 	"stores a duplicate in one batch twice": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
 		var fresh []core.Event
 		for _, e := range events {
@@ -73,7 +82,7 @@ var faults = map[string]struct {
 	"refuses a duplicate": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
 		for i, e := range events {
 			if p.ids[e.ID] {
-				return &core.BatchError{Failures: []core.Failure{{Index: i, Err: errClosed}}}
+				return &core.BatchError{Failures: []core.Failure{{Index: i, Err: core.ErrClosed}}}
 			}
 		}
 		return p.save(ctx, events, copied)
@@ -102,7 +111,7 @@ var faults = map[string]struct {
 	"refuses an empty name": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
 		for _, e := range events {
 			if _, ok := e.Fields[""]; ok {
-				return errClosed
+				return core.ErrClosed
 			}
 		}
 		return p.save(ctx, events, copied)
@@ -147,7 +156,7 @@ var faults = map[string]struct {
 	}}, "cancelled context", "refused only for its own content"},
 	"refuses when it is away": {hooks{save: func(p *place, ctx context.Context, events []core.Event) error {
 		if p.away {
-			return core.FailAll(len(events), core.Failure{Err: errClosed})
+			return core.FailAll(len(events), core.Failure{Err: core.ErrClosed})
 		}
 		return p.save(ctx, events, copied)
 	}}, "outage/away", "refused only for its own content"},
@@ -233,10 +242,11 @@ var faults = map[string]struct {
 		return p
 	}}, "queries", "reads back as absent, not as nil"},
 
-	"works on after Close": {hooks{close: func(bool) (bool, error) { return true, nil }}, "closing", "a closed store says so"},
+	"does not say that it is closed": {hooks{closed: errAway}, "closing", "a closed store says so"},
+	"works on after Close":           {hooks{close: func(bool) (bool, error) { return true, nil }}, "closing", "a closed store says so"},
 	"closes only once": {hooks{close: func(closedBefore bool) (bool, error) {
 		if closedBefore {
-			return false, errClosed
+			return false, core.ErrClosed
 		}
 		return false, nil
 	}}, "closing", "Close may be called more than once"},

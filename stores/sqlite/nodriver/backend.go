@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
@@ -389,8 +390,6 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 	return nil, fmt.Errorf("unexpected %T", raw)
 }
 
-// Prompt implements [gormstore.Backend]: a disk that hangs hangs whoever syncs it.
-func (b *backend) Prompt() bool { return false }
-
-// Overlaps implements [gormstore.Backend]: there is one writer.
-func (b *backend) Overlaps() bool { return false }
+// Hints implements [gormstore.Backend]: a disk that hangs hangs whoever syncs it, and
+// there is one writer.
+func (b *backend) Hints() core.Hints { return core.Hints{} }

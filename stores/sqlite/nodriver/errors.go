@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -37,7 +38,7 @@ func isOutage(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, end := range []error{context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, gormstore.ErrClosed} {
+	for _, end := range []error{context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, core.ErrClosed} {
 		if errors.Is(err, end) {
 			return true
 		}

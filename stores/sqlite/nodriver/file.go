@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/stores/gormstore"
 )
 
@@ -211,7 +212,7 @@ func (b *backend) database(ctx context.Context) (*database, error) {
 	d, closed := b.file, b.closed
 	b.mu.Unlock()
 	if closed {
-		return nil, gormstore.ErrClosed
+		return nil, core.ErrClosed
 	}
 	moved, reason := d.check()
 	switch {
