@@ -59,6 +59,6 @@
 // # Writing an adapter
 //
 // The adapter of a framework translates between its context and package nethttpaudit,
-// whose Framework is the seam; audittest.RunAdapter proves it. An Origin of your own
+// whose Framework is the seam; adaptertest.Run proves it. An Origin of your own
 // suits what is no HTTP request: a queue's message, a command.
 package core

@@ -9,23 +9,23 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/echoaudit"
 	"github.com/auditing-go/auditing/nethttpaudit"
+	"github.com/auditing-go/auditing/nethttpaudit/adaptertest"
 )
 
 func TestAdapter(t *testing.T) {
 	for name, sessionsInside := range map[string]bool{"sessions outside": false, "sessions inside": true} {
 		t.Run(name, func(t *testing.T) {
-			audittest.RunAdapter(t, audittest.Adapter{
+			adaptertest.Run(t, adaptertest.Adapter{
 				FindsSessions: true,
-				New:           func(setup audittest.Setup) http.Handler { return newServer(setup, sessionsInside) },
+				New:           func(setup adaptertest.Setup) http.Handler { return newServer(setup, sessionsInside) },
 			})
 		})
 	}
 }
 
-func newServer(setup audittest.Setup, sessionsInside bool) *echo.Echo {
+func newServer(setup adaptertest.Setup, sessionsInside bool) *echo.Echo {
 	e := echo.New()
 	if setup.Contrib != nil && !sessionsInside {
 		e.Use(contrib.Middleware(setup.Contrib.Store))
@@ -62,8 +62,8 @@ func newServer(setup audittest.Setup, sessionsInside bool) *echo.Echo {
 	return e
 }
 
-func newCall(c echo.Context) *audittest.Call {
-	return &audittest.Call{
+func newCall(c echo.Context) *adaptertest.Call {
+	return &adaptertest.Call{
 		Writer:  c.Response(),
 		Request: c.Request(),
 		Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
@@ -74,7 +74,7 @@ func newCall(c echo.Context) *audittest.Call {
 	}
 }
 
-func options(setup audittest.Setup) []echoaudit.Option {
+func options(setup adaptertest.Setup) []echoaudit.Option {
 	var opts []echoaudit.Option
 	for _, s := range setup.SessionUsers {
 		opts = append(opts, echoaudit.SessionUser(s.Store, s.Name, s.Paths...))

@@ -11,9 +11,9 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/ginaudit"
 	"github.com/auditing-go/auditing/nethttpaudit"
+	"github.com/auditing-go/auditing/nethttpaudit/adaptertest"
 )
 
 func TestMain(m *testing.M) {
@@ -22,14 +22,14 @@ func TestMain(m *testing.M) {
 }
 
 func TestAdapter(t *testing.T) {
-	for name, server := range map[string]func(audittest.Setup) http.Handler{
-		"sessions outside": func(s audittest.Setup) http.Handler { return newServer(s, false, sessionsOutside) },
-		"sessions inside":  func(s audittest.Setup) http.Handler { return newServer(s, false, sessionsInside) },
-		"many sessions":    func(s audittest.Setup) http.Handler { return newServer(s, false, manySessions) },
-		"fallback":         func(s audittest.Setup) http.Handler { return newServer(s, true, sessionsOutside) },
+	for name, server := range map[string]func(adaptertest.Setup) http.Handler{
+		"sessions outside": func(s adaptertest.Setup) http.Handler { return newServer(s, false, sessionsOutside) },
+		"sessions inside":  func(s adaptertest.Setup) http.Handler { return newServer(s, false, sessionsInside) },
+		"many sessions":    func(s adaptertest.Setup) http.Handler { return newServer(s, false, manySessions) },
+		"fallback":         func(s adaptertest.Setup) http.Handler { return newServer(s, true, sessionsOutside) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			audittest.RunAdapter(t, audittest.Adapter{FindsSessions: true, New: server})
+			adaptertest.Run(t, adaptertest.Adapter{FindsSessions: true, New: server})
 		})
 	}
 }
@@ -40,7 +40,7 @@ const (
 	manySessions
 )
 
-func newServer(setup audittest.Setup, fallback bool, order int) http.Handler {
+func newServer(setup adaptertest.Setup, fallback bool, order int) http.Handler {
 	engine := gin.New()
 	engine.ContextWithFallback = fallback
 	if setup.Contrib != nil && order == sessionsOutside {
@@ -68,8 +68,8 @@ func newServer(setup audittest.Setup, fallback bool, order int) http.Handler {
 	return engine
 }
 
-func newCall(c *gin.Context) *audittest.Call {
-	return &audittest.Call{
+func newCall(c *gin.Context) *adaptertest.Call {
+	return &adaptertest.Call{
 		Writer:  c.Writer,
 		Request: c.Request,
 		Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
@@ -87,7 +87,7 @@ type contribStore struct{ sessions.Store }
 
 func (contribStore) Options(contrib.Options) {}
 
-func options(setup audittest.Setup) []ginaudit.Option {
+func options(setup adaptertest.Setup) []ginaudit.Option {
 	var opts []ginaudit.Option
 	for _, s := range setup.SessionUsers {
 		opts = append(opts, ginaudit.SessionUser(s.Store, s.Name, s.Paths...))

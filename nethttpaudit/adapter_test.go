@@ -6,15 +6,15 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/core/audittest"
 	"github.com/auditing-go/auditing/nethttpaudit"
+	"github.com/auditing-go/auditing/nethttpaudit/adaptertest"
 )
 
 func TestAdapter(t *testing.T) {
-	audittest.RunAdapter(t, audittest.Adapter{New: newServer})
+	adaptertest.Run(t, adaptertest.Adapter{New: newServer})
 }
 
-func newServer(setup audittest.Setup) http.Handler {
+func newServer(setup adaptertest.Setup) http.Handler {
 	handler := handling(setup.Handle)
 	if setup.Inner != nil {
 		next := handler
@@ -26,7 +26,7 @@ func newServer(setup audittest.Setup) http.Handler {
 	if setup.Layer != nil {
 		next := handler
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			handling(func(c *audittest.Call) { setup.Layer(c, func() { next.ServeHTTP(w, r) }) }).ServeHTTP(w, r)
+			handling(func(c *adaptertest.Call) { setup.Layer(c, func() { next.ServeHTTP(w, r) }) }).ServeHTTP(w, r)
 		})
 	}
 	if setup.Around != nil {
@@ -35,9 +35,9 @@ func newServer(setup audittest.Setup) http.Handler {
 	return handler
 }
 
-func handling(handle func(*audittest.Call)) http.Handler {
+func handling(handle func(*adaptertest.Call)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handle(&audittest.Call{
+		handle(&adaptertest.Call{
 			Writer:  w,
 			Request: r,
 			Audit: func(tag string, fields core.Fields, opts ...core.Option) error {
@@ -49,7 +49,7 @@ func handling(handle func(*audittest.Call)) http.Handler {
 	})
 }
 
-func options(setup audittest.Setup) []nethttpaudit.Option {
+func options(setup adaptertest.Setup) []nethttpaudit.Option {
 	var opts []nethttpaudit.Option
 	for _, s := range setup.SessionUsers {
 		opts = append(opts, nethttpaudit.SessionUser(s.Store, s.Name, s.Paths...))

@@ -6,9 +6,6 @@
 //	app := NewApp(rec.Recorder())
 //	…
 //	if got := rec.Last("refund"); got.User != "alice" {
-//
-// [RunAdapter] is the conformance suite for adapters of web frameworks: adapter.go
-// says what an adapter hands over, the cases stand in suite_*.go.
 package audittest
 
 import (

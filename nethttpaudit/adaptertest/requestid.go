@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"context"
@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // madeRequestID: what a layer made is in the logs, so it beats what came in.
 func madeRequestID(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder()})
 	for _, c := range []struct{ incoming, made, want string }{
 		{"", "made-1", "made-1"}, {"client-1", "made-2", "made-2"}, {"client-2", "", "client-2"}, {"", "", ""},
@@ -40,7 +41,7 @@ func madeRequestID(t *testing.T, a Adapter) {
 
 // requestIDInContext is how chi's middleware keeps it, which may stand inside.
 func requestIDInContext(t *testing.T, a Adapter) {
-	rec, inner := New(t), "inner-1"
+	rec, inner := audittest.New(t), "inner-1"
 	s := newSite(t, a, Setup{
 		Recorder: rec.Recorder(),
 		RequestID: func(ctx context.Context) string {

@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"database/sql"
@@ -11,12 +11,13 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // signInWithNewSession: the usual defence against fixation. As names the user at
 // once, and the next request finds them.
 func signInWithNewSession(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "mallory")
 	s.get("/login", func(c *Call) {

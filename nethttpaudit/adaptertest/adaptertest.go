@@ -1,4 +1,8 @@
-package audittest
+// Package adaptertest is the suite that every adapter of a web framework passes. It is
+// for those who write an adapter; what tests an application is package audittest.
+//
+// [Adapter] says what an adapter hands over, and the other files have the cases.
+package adaptertest
 
 import (
 	"context"
@@ -9,9 +13,10 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
-// Adapter is what [RunAdapter] needs of the adapter for a web framework.
+// Adapter is what [Run] needs of the adapter for a web framework.
 type Adapter struct {
 	// New builds a server as setup says, in this order: the framework's session
 	// middleware if setup has Contrib, the adapter's middleware with the options of
@@ -52,7 +57,7 @@ type Setup struct {
 	// Handle is the handler.
 	Handle func(*Call)
 
-	rec *Recording // of Recorder
+	rec *audittest.Recording // of Recorder
 }
 
 // SessionUser holds the arguments of the option of that name.
@@ -75,9 +80,9 @@ type Call struct {
 	Contexts []context.Context
 }
 
-// RunAdapter proves that an adapter signs audits as it should. Each case runs over
+// Run proves that an adapter names the right user and request. Each case runs over
 // real HTTP with real cookies, on a server of its own.
-func RunAdapter(t *testing.T, a Adapter) {
+func Run(t *testing.T, a Adapter) {
 	t.Helper()
 	for _, group := range [][]adapterCase{userCases, sessionCases, requestCases, lifeCases, lookupCases, nestedCases} {
 		for _, c := range group {

@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // lifeCases: when a request counts, and what is left of it.
@@ -46,7 +47,7 @@ func (s *site) abandoned(r *http.Request, handle func(*Call)) {
 }
 
 func clientGone(t *testing.T, a Adapter) {
-	rec, store := New(t), cookieStore()
+	rec, store := audittest.New(t), cookieStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	s.signIn(store, "alice")
 	s.abandoned(s.request("/x"), func(c *Call) {
@@ -61,7 +62,7 @@ func clientGone(t *testing.T, a Adapter) {
 }
 
 func clientGoneBeforeSession(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	store.failWith(func(r *http.Request) error { return r.Context().Err() })
@@ -75,7 +76,7 @@ func clientGoneBeforeSession(t *testing.T, a Adapter) {
 }
 
 func afterRequest(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	var used, unused context.Context
@@ -102,7 +103,7 @@ func afterRequest(t *testing.T, a Adapter) {
 }
 
 func handlerPanics(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	var ctx context.Context
@@ -127,7 +128,7 @@ func handlerPanics(t *testing.T, a Adapter) {
 }
 
 func detach(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	setup := bySession(rec, store)
 	setup.Inner = func(r *http.Request) *http.Request { return withUser(r, "a value") }
 	s := newSite(t, a, setup)
@@ -164,7 +165,7 @@ func detach(t *testing.T, a Adapter) {
 }
 
 func detachError(t *testing.T, a Adapter) {
-	rec, down := New(t), errors.New("directory is down")
+	rec, down := audittest.New(t), errors.New("directory is down")
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(*http.Request) (string, error) { return "", down }})
 	var ctx context.Context
 	s.get("/x", func(c *Call) { ctx = c.Detach() })
@@ -173,7 +174,7 @@ func detachError(t *testing.T, a Adapter) {
 }
 
 func noMiddleware(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{NoMiddleware: true})
 	err := s.audited("/x", "refund", core.As("alice"))
 	wantError(t, err, core.ErrNoRecorder)
@@ -202,7 +203,7 @@ func noMiddleware(t *testing.T, a Adapter) {
 }
 
 func nilRecorder(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, Setup{SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	s.signIn(store, "alice")
 	err := s.audited("/x", "refund")
@@ -222,7 +223,7 @@ func nilRecorder(t *testing.T, a Adapter) {
 // uploadsRemoved: the server removes an upload's files by the request that
 // arrived, not by the copy that the handlers got.
 func uploadsRemoved(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder()})
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)

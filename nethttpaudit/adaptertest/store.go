@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"database/sql"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
+
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // filesIn returns gorilla's store of sessions in files.
@@ -23,7 +25,7 @@ func filesIn(folder string) *sessions.FilesystemStore {
 }
 
 func sessionFileGone(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	before, after := filesIn(t.TempDir()), filesIn(t.TempDir())
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: after, Name: sessionName}}})
 	s.signIn(before, "alice")
@@ -43,7 +45,7 @@ func sessionFolderGone(t *testing.T, a Adapter) {
 		}
 	}
 	makeFolder()
-	rec, store := New(t), filesIn(folder)
+	rec, store := audittest.New(t), filesIn(folder)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	s.signIn(store, "alice")
 	if err := os.RemoveAll(folder); err != nil {
@@ -81,7 +83,7 @@ func damageSessions(t *testing.T, folder string) {
 
 func sessionFileDamaged(t *testing.T, a Adapter) {
 	folder := t.TempDir()
-	rec, store := New(t), filesIn(folder)
+	rec, store := audittest.New(t), filesIn(folder)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	s.signIn(store, "alice")
 	damageSessions(t, folder)
@@ -104,7 +106,7 @@ func forgottenSession(t *testing.T, a Adapter) {
 		errors.New("memcache: cache miss"), fmt.Errorf("loading: %w", errors.New("mc: not found")), errors.New("redis: nil"),
 		fmt.Errorf("loading the session: %w", sql.ErrNoRows), errors.New("record not found"),
 	} {
-		rec, store := New(t), newServerStore()
+		rec, store := audittest.New(t), newServerStore()
 		s := newSite(t, a, bySession(rec, store))
 		s.signIn(store, "alice")
 		store.failWith(func(*http.Request) error { return err })
@@ -120,7 +122,7 @@ func forgottenSession(t *testing.T, a Adapter) {
 
 // unreachableStore: a server's socket that is gone is a file that does not exist.
 func unreachableStore(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	store.failWith(func(*http.Request) error {
@@ -139,7 +141,7 @@ func undecodableCookie(t *testing.T, a Adapter) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec, store := New(t), cookieStore()
+	rec, store := audittest.New(t), cookieStore()
 	store.Codecs = append(securecookie.CodecsFromPairs([]byte("a newer key of thirty-two bytes!")), store.Codecs...)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	badCookie(s, signed, func(c *Call) {

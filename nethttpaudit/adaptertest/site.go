@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // site is a server under test and a visitor's browser.
@@ -196,14 +197,14 @@ func wantText(t *testing.T, err error, texts ...string) {
 	}
 }
 
-func wantUser(t *testing.T, rec *Recording, tag, user string) {
+func wantUser(t *testing.T, rec *audittest.Recording, tag, user string) {
 	t.Helper()
 	if events := rec.ByTag(tag); len(events) != 1 || events[0].User != user {
 		t.Errorf("audited as %q: %+v, want one event of %s", tag, events, user)
 	}
 }
 
-func wantNothing(t *testing.T, rec *Recording) {
+func wantNothing(t *testing.T, rec *audittest.Recording) {
 	t.Helper()
 	if events := rec.Events(); len(events) > 0 {
 		t.Errorf("stored %+v, want nothing", events)

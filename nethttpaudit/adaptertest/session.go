@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // sessionCases: what is read from a session, and what is not.
@@ -42,9 +43,9 @@ var sessionCases = []adapterCase{
 }
 
 // sessionAudit is one audit by a visitor whose session has those values.
-func sessionAudit(t *testing.T, a Adapter, values map[any]any, paths ...string) (*Recording, error) {
+func sessionAudit(t *testing.T, a Adapter, values map[any]any, paths ...string) (*audittest.Recording, error) {
 	t.Helper()
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName, Paths: paths}}})
 	s.get("/login", func(c *Call) {
 		c.change(t, store, func(session map[any]any) {
@@ -126,21 +127,21 @@ func badCookies(t *testing.T, a Adapter) {
 		{"expired", encoded, expired},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			rec := New(t)
+			rec := audittest.New(t)
 			s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: c.store, Name: sessionName}}})
 			badCookie(s, c.value, func(c *Call) { wantNil(t, c.Audit("refund", nil)) })
 			wantNothing(t, rec)
 		})
 	}
 	// The cookie that all this was made from is good.
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	badCookie(s, encoded, func(c *Call) { wantNil(t, c.Audit("refund", nil)) })
 	wantUser(t, rec, "refund", "mallory")
 }
 
 func signInOverBadCookie(t *testing.T, a Adapter) {
-	rec, store := New(t), cookieStore()
+	rec, store := audittest.New(t), cookieStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	badCookie(s, "tampered", func(c *Call) {
 		wantNil(t, c.Audit("before", nil))
@@ -154,7 +155,7 @@ func signInOverBadCookie(t *testing.T, a Adapter) {
 }
 
 func storeDown(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	down := errors.New("connection refused")
@@ -173,7 +174,7 @@ func storeDown(t *testing.T, a Adapter) {
 }
 
 func storePanics(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	store.failWith(func(*http.Request) error { panic("pool is closed") })
 	s := newSite(t, a, bySession(rec, store))
 	wantText(t, s.audited("/x", "refund"), "panicked", "pool is closed")
@@ -181,7 +182,7 @@ func storePanics(t *testing.T, a Adapter) {
 }
 
 func storeWithoutKey(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: sessions.NewCookieStore(), Name: sessionName}}})
 	badCookie(s, "anything", func(c *Call) {
 		if err := c.Audit("refund", nil); err == nil {
@@ -192,14 +193,14 @@ func storeWithoutKey(t *testing.T, a Adapter) {
 }
 
 func badSessionName(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: cookieStore(), Name: "no name"}}})
 	wantText(t, s.audited("/x", "refund"), "no name")
 	wantNothing(t, rec)
 }
 
 func nilStore(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Name: sessionName}}})
 	wantText(t, s.audited("/x", "refund"), "SessionUser", "pass")
 	wantNil(t, s.audited("/x", "refund", core.As("alice")))
@@ -207,7 +208,7 @@ func nilStore(t *testing.T, a Adapter) {
 }
 
 func contribDefault(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
 	s.get("/x", func(c *Call) {
 		wantNil(t, c.Audit("before", nil))
@@ -224,7 +225,7 @@ func contribDefault(t *testing.T, a Adapter) {
 
 func contribByName(t *testing.T, a Adapter) {
 	for _, name := range []string{sessionName, "second"} {
-		rec, store := New(t), newServerStore()
+		rec, store := audittest.New(t), newServerStore()
 		s := newSite(t, a, Setup{
 			Recorder:     rec.Recorder(),
 			Contrib:      &SessionUser{Store: store, Name: sessionName},
@@ -242,7 +243,7 @@ func contribByName(t *testing.T, a Adapter) {
 }
 
 func contribDown(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
 	s.get("/login", func(c *Call) {
 		c.change(t, store, func(values map[any]any) { values["user"] = "alice" })
@@ -256,7 +257,7 @@ func contribDown(t *testing.T, a Adapter) {
 }
 
 func contribAlone(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	setDefault(t, rec.Recorder())
 	s := newSite(t, a, Setup{NoMiddleware: true, Contrib: &SessionUser{Store: store, Name: sessionName}})
 	var detached context.Context

@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // requestCases: from where.
@@ -26,7 +27,7 @@ var requestCases = []adapterCase{
 }
 
 // asked audits one request as "test" and returns what was stored of it.
-func (s *site) asked(rec *Recording, r *http.Request) core.Request {
+func (s *site) asked(rec *audittest.Recording, r *http.Request) core.Request {
 	s.t.Helper()
 	rec.Reset()
 	s.send(s.client, r, func(c *Call) { wantNil(s.t, c.Audit("asked", nil, core.As("test"))) })
@@ -38,7 +39,7 @@ func (s *site) asked(rec *Recording, r *http.Request) core.Request {
 }
 
 func facts(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder()})
 	r, err := http.NewRequest(http.MethodPost, s.server.URL+"/some/path?secret=1", strings.NewReader("x=1"))
 	if err != nil {
@@ -58,7 +59,7 @@ func facts(t *testing.T, a Adapter) {
 }
 
 func encodedPaths(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder()})
 	for escaped, path := range map[string]string{
 		"/a%20b?q=1":       "/a b",
@@ -77,7 +78,7 @@ func encodedPaths(t *testing.T, a Adapter) {
 }
 
 func hosts(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder()})
 	for sent, host := range map[string]string{
 		"example.com": "example.com", "example.com:80": "example.com", "127.0.0.1:5000": "127.0.0.1",
@@ -92,7 +93,7 @@ func hosts(t *testing.T, a Adapter) {
 }
 
 func rewritten(t *testing.T, a Adapter, inner func(*http.Request) *http.Request) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), Inner: inner})
 	r := s.request("/api/orders")
 	r.Host = "example.com:80"
@@ -132,7 +133,7 @@ type ipCase struct {
 
 func ips(t *testing.T, a Adapter, trusted []netip.Prefix, cases []ipCase) {
 	t.Helper()
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), TrustedProxies: trusted})
 	for _, c := range cases {
 		r := s.request("/")
@@ -193,7 +194,7 @@ func ipUntrusted(t *testing.T, a Adapter) {
 }
 
 func hugeForwarded(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder()})
 	// Just under the server's own limit of a megabyte.
 	for name, value := range map[string]string{

@@ -1,10 +1,11 @@
-package audittest
+package adaptertest
 
 import (
 	"net/http"
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // nestedCases: a Middleware inside another.
@@ -19,8 +20,8 @@ func as(user string) func(*http.Request) (string, error) {
 }
 
 func innerWithoutUsers(t *testing.T, a Adapter) {
-	outer, inner := New(t), New(t)
-	for _, rec := range []*Recording{nil, inner} {
+	outer, inner := audittest.New(t), audittest.New(t)
+	for _, rec := range []*audittest.Recording{nil, inner} {
 		setup := Setup{Around: &Setup{Recorder: outer.Recorder(), User: as("outer")}}
 		got := outer
 		if rec != nil {
@@ -35,7 +36,7 @@ func innerWithoutUsers(t *testing.T, a Adapter) {
 }
 
 func innerWithUsers(t *testing.T, a Adapter) {
-	outer, inner := New(t), New(t)
+	outer, inner := audittest.New(t), audittest.New(t)
 	setup := Setup{Recorder: inner.Recorder(), User: as("inner"), Around: &Setup{Recorder: outer.Recorder(), User: as("outer")}}
 	setup.Layer = func(c *Call, next func()) {
 		auditAll(t, c, "before")
@@ -49,7 +50,7 @@ func innerWithUsers(t *testing.T, a Adapter) {
 }
 
 func innerContrib(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, Setup{
 		Contrib: &SessionUser{Store: store, Name: sessionName}, Around: &Setup{Recorder: rec.Recorder()},
 		Layer: func(c *Call, next func()) { next(); auditAll(t, c, "after") },
@@ -70,7 +71,7 @@ func auditAll(t *testing.T, c *Call, tag string) {
 	wantNil(t, core.Audit(c.Detach(), tag, nil))
 }
 
-func wantAll(t *testing.T, rec *Recording, tag, user string) {
+func wantAll(t *testing.T, rec *audittest.Recording, tag, user string) {
 	t.Helper()
 	events := rec.ByTag(tag)
 	if len(events) != 3 {

@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // lookupCases: how the user is looked up, while the request goes on or ends.
@@ -29,7 +30,7 @@ var lookupCases = []adapterCase{
 const short = 20_000_000 // 20 ms
 
 func valuesOfAudit(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{
 		Recorder: rec.Recorder(), User: userOf,
 		Inner: func(r *http.Request) *http.Request { return withUser(r, "of the request") },
@@ -52,7 +53,7 @@ func valuesOfAudit(t *testing.T, a Adapter) {
 // endsDuringLookup looks the user up in one request while that ends and another
 // begins, for which a framework uses the same context again.
 func endsDuringLookup(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	entered, release := make(chan struct{}), make(chan struct{})
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(r *http.Request) (string, error) {
 		close(entered)
@@ -70,7 +71,7 @@ func endsDuringLookup(t *testing.T, a Adapter) {
 }
 
 func userHangs(t *testing.T, a Adapter) {
-	rec := NewConfig(t, core.Config{Durability: func(tag string) core.Durability {
+	rec := audittest.NewConfig(t, core.Config{Durability: func(tag string) core.Durability {
 		if tag == "best effort" {
 			return core.BestEffort
 		}
@@ -116,7 +117,7 @@ func hangs(store *serverStore) (release, gone chan struct{}) {
 }
 
 // hangingLoad has the handler go on with its session while the audit's load hangs.
-func hangingLoad(t *testing.T, a Adapter, rec *Recording, store *serverStore, setup Setup) {
+func hangingLoad(t *testing.T, a Adapter, rec *audittest.Recording, store *serverStore, setup Setup) {
 	s := newSite(t, a, setup)
 	s.signIn(store, "alice")
 	release, gone := hangs(store)
@@ -140,19 +141,19 @@ func hangingLoad(t *testing.T, a Adapter, rec *Recording, store *serverStore, se
 }
 
 func loadHangs(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	hangingLoad(t, a, rec, store, bySession(rec, store))
 }
 
 func contribHangs(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	hangingLoad(t, a, rec, store, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
 }
 
 // sideBySide: no lookup ends before all have begun.
 func sideBySide(t *testing.T, a Adapter) {
 	const n = 20
-	rec := New(t)
+	rec := audittest.New(t)
 	var all sync.WaitGroup
 	all.Add(n)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(*http.Request) (string, error) {
@@ -174,7 +175,7 @@ func sideBySide(t *testing.T, a Adapter) {
 }
 
 func userReadsSession(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(r *http.Request) (string, error) {
 		session, err := store.Get(r, sessionName)
 		user, _ := session.Values["username"].(string)
@@ -193,7 +194,7 @@ func userReadsSession(t *testing.T, a Adapter) {
 }
 
 func userAudits(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(r *http.Request) (string, error) {
 		wantText(t, core.Audit(r.Context(), "lookup", nil), "core.As")
 		return "alice", core.Audit(r.Context(), "lookup", nil, core.As("system"))
@@ -254,7 +255,7 @@ func outlived(t *testing.T, a Adapter, setup Setup, signIn func(s *site, client 
 type enteredKey struct{}
 
 func recycled(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	outlived(t, a, Setup{rec: rec, Recorder: rec.Recorder(), User: func(r *http.Request) (string, error) {
 		user, err := r.Cookie("user")
 		if err != nil {
@@ -269,7 +270,7 @@ func recycled(t *testing.T, a Adapter) {
 }
 
 func recycledContrib(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	outlived(t, a, Setup{rec: rec, Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}},
 		func(s *site, client *http.Client, user string) {
 			s.send(client, s.request("/login"), func(c *Call) {
@@ -280,7 +281,7 @@ func recycledContrib(t *testing.T, a Adapter) {
 
 // sessionOutside: without auditing, all layers share the session.
 func sessionOutside(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	setup := bySession(rec, store)
 	check := func(where string, r *http.Request) {
 		session, err := store.Get(r, sessionName)

@@ -1,4 +1,4 @@
-package audittest
+package adaptertest
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/audittest"
 )
 
 // userCases: who acts.
@@ -28,12 +29,12 @@ var userCases = []adapterCase{
 	{name: "several goroutines of one request", run: severalGoroutines},
 }
 
-func bySession(rec *Recording, store *serverStore) Setup {
+func bySession(rec *audittest.Recording, store *serverStore) Setup {
 	return Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}}
 }
 
 func signedIn(t *testing.T, a Adapter) {
-	rec, store := New(t), cookieStore()
+	rec, store := audittest.New(t), cookieStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
 	s.signIn(store, "alice")
 	s.get("/refund", func(c *Call) {
@@ -50,7 +51,7 @@ func signedIn(t *testing.T, a Adapter) {
 }
 
 func signInAndOut(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	setup := bySession(rec, store)
 	// The copy keeps what the handler reads first from reaching the outer request.
 	setup.Inner = func(r *http.Request) *http.Request { return withUser(r, "") }
@@ -78,7 +79,7 @@ func signInAndOut(t *testing.T, a Adapter) {
 }
 
 func asBeatsSession(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	store.failWith(func(*http.Request) error { return errors.New("must not be asked") })
@@ -87,7 +88,7 @@ func asBeatsSession(t *testing.T, a Adapter) {
 }
 
 func nobody(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, bySession(rec, newServerStore()))
 	wantNil(t, s.audited("/x", "refund"))
 	s.get("/again", func(c *Call) {
@@ -107,7 +108,7 @@ func nobody(t *testing.T, a Adapter) {
 }
 
 func requireUser(t *testing.T, a Adapter) {
-	rec := NewConfig(t, core.Config{RequireUser: true})
+	rec := audittest.NewConfig(t, core.Config{RequireUser: true})
 	s := newSite(t, a, bySession(rec, newServerStore()))
 	wantError(t, s.audited("/x", "refund"), core.ErrNoUser)
 	wantNothing(t, rec)
@@ -116,7 +117,7 @@ func requireUser(t *testing.T, a Adapter) {
 }
 
 func innerUser(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{
 		Recorder: rec.Recorder(),
 		User:     userOf,
@@ -131,14 +132,14 @@ func innerUser(t *testing.T, a Adapter) {
 }
 
 func userFails(t *testing.T, a Adapter) {
-	rec, down := New(t), errors.New("directory is down")
+	rec, down := audittest.New(t), errors.New("directory is down")
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(*http.Request) (string, error) { return "ignored", down }})
 	wantError(t, s.audited("/x", "refund"), down)
 	wantNothing(t, rec)
 }
 
 func userPanics(t *testing.T, a Adapter) {
-	rec := New(t)
+	rec := audittest.New(t)
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), User: func(*http.Request) (string, error) { panic("no directory") }})
 	wantText(t, s.audited("/x", "refund"), "panicked", "no directory")
 	wantNothing(t, rec)
@@ -149,7 +150,7 @@ func userPanics(t *testing.T, a Adapter) {
 }
 
 func optionsInOrder(t *testing.T, a Adapter) {
-	rec, first, second := New(t), newServerStore(), newServerStore()
+	rec, first, second := audittest.New(t), newServerStore(), newServerStore()
 	s := newSite(t, a, Setup{
 		Recorder:     rec.Recorder(),
 		SessionUsers: []SessionUser{{Store: first, Name: sessionName}, {Store: second, Name: "other"}},
@@ -170,7 +171,7 @@ func optionsInOrder(t *testing.T, a Adapter) {
 }
 
 func everyContext(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	want := 0
@@ -197,7 +198,7 @@ func everyContext(t *testing.T, a Adapter) {
 }
 
 func auditStoreFails(t *testing.T, a Adapter) {
-	rec, full := New(t), errors.New("disk full")
+	rec, full := audittest.New(t), errors.New("disk full")
 	s := newSite(t, a, Setup{Recorder: rec.Recorder()})
 	rec.Fail(full)
 	wantError(t, s.audited("/x", "refund", core.As("alice")), full)
@@ -212,7 +213,7 @@ func auditStoreFails(t *testing.T, a Adapter) {
 // others: no event may ever be signed by somebody else.
 func manyUsers(t *testing.T, a Adapter) {
 	const users, requests = 8, 25
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	var wg sync.WaitGroup
 	for u := range users {
@@ -251,7 +252,7 @@ func manyUsers(t *testing.T, a Adapter) {
 }
 
 func severalGoroutines(t *testing.T, a Adapter) {
-	rec, store := New(t), newServerStore()
+	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	const n = 8
