@@ -64,9 +64,9 @@ func run(ctx context.Context) (err error) {
 	flag.IntVar(&l.rounds, "rounds", 5, "how often every side is measured, at least 5")
 	flag.BoolVar(&l.quick, "quick", false, "measure everything cheap for a moment, to see that it works")
 	flag.BoolVar(&l.long, "long", false, "also 10,000,000 rows, drains of 1,000,000 events, and cold builds")
-	only := flag.String("only", "", "the subjects to measure, separated by commas: "+names(subjects))
+	only := flag.String("only", "", "the subjects to measure, separated by commas: "+names(subjects)+"; or none")
 	out := flag.String("o", ".", "the folder for results.json and results.svg")
-	readme := flag.Bool("readme", false, "also put the tables into README.md here and in the library")
+	readme := flag.Bool("readme", false, "also put the table into README.md, and what it comes to into the library's")
 	flag.Parse()
 	if l.rounds < 5 {
 		return errors.New("-rounds is at least 5")
@@ -113,8 +113,11 @@ func run(ctx context.Context) (err error) {
 
 // choose returns the subjects that are named, all without a name.
 func choose(only string) ([]Subject, error) {
-	if only == "" {
+	switch only {
+	case "":
 		return subjects, nil
+	case "none":
+		return nil, nil
 	}
 	var chosen []Subject
 	for name := range strings.SplitSeq(only, ",") {

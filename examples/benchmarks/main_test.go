@@ -122,11 +122,36 @@ func TestTables(t *testing.T) {
 			t.Errorf("the table lacks %q:\n%s", want, &text)
 		}
 	}
-	md := markdown(results())
-	for _, want := range []string{"| ≥ 3 | 4 (3–5) |  |", "| ≥ 1 | **0.5 (0.4–0.6)** (1) | 0.7 |", "\n1. the disk\n"} {
+	md := (&Report{Subjects: results()}).markdown()
+	for _, want := range []string{
+		"### A & B\n", "| **64 callers** | | |\n| auditing | 2 (1–3) | |\n| <peer> | 2 (1–3) | 4 (3–5) |\n",
+		"| python | not measured: not installed | |\n", "Not measured: no JDK.",
+		"| ≥ 3 | 4 (3–5) |  |", "| ≥ 1 | **0.5 (0.4–0.6)** (1) | 0.7 |", "\n1. the disk\n",
+	} {
 		if !strings.Contains(md, want) {
 			t.Errorf("the Markdown lacks %q:\n%s", want, md)
 		}
+	}
+}
+
+// TestReadmesShowTheResults: the READMEs say what results.json does.
+func TestReadmesShowTheResults(t *testing.T) {
+	r, err := readReport("results.json", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	headlines, err := r.headlines()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{repo + "/README.md": headlines, "README.md": r.markdown()} {
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(text), "-readme -->\n"+want+"<!-- end -->") {
+			t.Errorf("%s does not show results.json (%v): go run . -only none -readme", file, err)
+		}
+	}
+	if _, err := (&Report{Subjects: results()}).headlines(); err == nil {
+		t.Error("a report without what the headlines say: no error")
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,17 +90,37 @@ func (r *Report) write(dir string) error {
 		os.WriteFile(filepath.Join(dir, "results.svg"), drawing(r.Subjects), 0o644))
 }
 
-// intoReadmes puts the whole table into this module's README and what was wanted of
-// it into the library's.
+// intoReadmes puts the whole table into this module's README and three lines of it into
+// the library's.
 func (r *Report) intoReadmes() error {
-	var whole bytes.Buffer
-	whole.WriteString(r.when() + "\n\n```text\n")
-	if err := writeText(&whole, r.Subjects); err != nil {
-		return err
+	headlines, err := r.headlines()
+	return errors.Join(err, replaceBlock(repo+"/README.md", headlines), replaceBlock("README.md", r.markdown()))
+}
+
+// headlines are what the library's README says of speed: a comparison for each place
+// where audits go, ahead or behind.
+func (r *Report) headlines() (string, error) {
+	var lacking []error
+	times := func(subject, name, peer string) string {
+		for _, s := range r.Subjects {
+			for _, c := range s.Cases {
+				for _, side := range c.Sides {
+					if s.Name == subject && c.Name == name && side.Name == peer && side.Ratio.Median > 0 {
+						return side.Ratio.String()
+					}
+				}
+			}
+		}
+		lacking = append(lacking, fmt.Errorf("results.json has no %s, %s, %s", subject, name, peer))
+		return ""
 	}
-	whole.WriteString("```\n")
-	return errors.Join(replaceBlock("README.md", whole.String()),
-		replaceBlock(repo+"/README.md", r.when()+"\n\n"+markdown(r.Subjects)))
+	text := "* On PostgreSQL 64 callers store " + times("postgres", callersName(64), pgxName) + " times as many durable audits a second as with pgx and one row a transaction, and " +
+		times("postgres", callersName(64), gormName) + " times as many as with GORM; a lone caller " + times("postgres", callersName(1), pgxName) + " of pgx.\n" +
+		"* On SQLite 64 callers store " + times("sqlite", callersName(64), insertName) + " times as many as with a prepared insert a transaction, a lone caller " +
+		times("sqlite", callersName(1), insertName) + ".\n" +
+		"* One audit of 8 fields keeps its caller " + times("cost", eightName, zapName) + " times as long as a line of JSON with zap, apart from the wait for the store, and " +
+		times("cost", eightName, eventloggerName) + " of one with hashicorp/eventlogger.\n"
+	return text, errors.Join(lacking...)
 }
 
 // when says where and when the report was measured.

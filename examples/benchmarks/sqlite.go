@@ -18,6 +18,7 @@ import (
 
 const (
 	oneTransaction  = "prepared inserts in one transaction"
+	insertName      = "prepared insert, one a transaction"
 	thousandsName   = "limit: the same, 1,000 a transaction"
 	reasonThousands = "Each batch of 1,000 is synced before it counts as stored; the limit is the same inserts, 1,000 a transaction."
 )
@@ -86,7 +87,7 @@ func sqliteCases(ctx context.Context, l *lab) ([]Case, error) {
 			Name: callersName(callers), Figures: []string{Rate, P50, P99},
 			Sides: []Side{
 				calling("auditing", func(ctx context.Context, n int) error { return rec.Audit(ctx, tag, fields(n), core.As(user)) }),
-				calling("prepared insert, one a transaction", func(ctx context.Context, n int) error {
+				calling(insertName, func(ctx context.Context, n int) error {
 					_, err := insert.ExecContext(ctx, sqliteValues(newRow(n))...)
 					return err
 				}),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -55,10 +56,55 @@ func writeText(out io.Writer, results []SubjectResult) error {
 	return nil
 }
 
-// markdown shows what was wanted and what was seen.
-func markdown(results []SubjectResult) string {
+// markdown is all that was measured, for this module's README.
+func (r *Report) markdown() string {
+	var b strings.Builder
+	b.WriteString(r.when() + "\n")
+	for _, s := range r.Subjects {
+		fmt.Fprintf(&b, "\n### %s\n\n", s.Title)
+		if s.Missing != "" {
+			fmt.Fprintf(&b, "Not measured: %s.\n", s.Missing)
+		}
+		for i, c := range s.Cases {
+			shown := c.shown()
+			if i == 0 || !slices.Equal(shown, s.Cases[i-1].shown()) {
+				b.WriteString(strings.Repeat("\n", min(i, 1)) + "| | " + strings.Join(shown, " | ") + " | auditing ÷ this |\n|---|" + strings.Repeat("---|", len(shown)+1) + "\n")
+			}
+			fmt.Fprintf(&b, "| **%s** |%s\n", c.Name, strings.Repeat(" |", len(shown)+1))
+			for at, side := range c.Sides {
+				fmt.Fprintf(&b, "| %s |", side.Name)
+				if side.Missing != "" {
+					fmt.Fprintf(&b, " not measured: %s |%s\n", side.Missing, strings.Repeat(" |", len(shown)))
+					continue
+				}
+				for _, figure := range shown {
+					if seen, ok := side.Seen[figure]; ok {
+						b.WriteString(" " + seen.String())
+					}
+					b.WriteString(" |")
+				}
+				if at > 0 {
+					b.WriteString(" " + side.Ratio.String())
+				}
+				b.WriteString(" |\n")
+			}
+		}
+	}
+	return b.String() + "\n### The goals\n\n" + goals(r.Subjects)
+}
+
+// shown are the figures of a line that mean something on another machine too: a time in
+// nanoseconds does as a ratio only, where there is one.
+func (c CaseResult) shown() []string {
+	return slices.DeleteFunc(slices.Clone(c.Figures), func(figure string) bool {
+		return figure == Nanos && len(c.Sides) > 1
+	})
+}
+
+// goals shows what was wanted and what was seen.
+func goals(results []SubjectResult) string {
 	var b, notes strings.Builder
-	b.WriteString("| | | Wanted | Seen | Limit |\n|---|---|---|---|---|\n")
+	b.WriteString("| | | Goal | Measured | The limit |\n|---|---|---|---|---|\n")
 	noted := map[string]int{}
 	for _, s := range results {
 		title := s.Title
