@@ -8,5 +8,5 @@
 //
 // The first three are the same small shop with an audit trail, on an embedded SQLite
 // unless -store and -dsn say otherwise. The tests of this package drive them over HTTP,
-// and prove what README.md says.
+// and prove what the READMEs say.
 package examples

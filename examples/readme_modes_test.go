@@ -14,7 +14,7 @@ import (
 	"github.com/auditing-go/auditing/nethttpaudit"
 )
 
-// moment is a row of the README's table "Durable or best effort". Its cells are
+// moment is a row of core/README.md's table "Durable or best effort". Its cells are
 // what a witness sees of one audit, in its own words.
 type moment struct {
 	what, durable, bestEffort string
@@ -37,13 +37,13 @@ var moments = []moment{
 	{"the process dies before the write", "no answer; not stored", "`nil` at once; not stored", died},
 }
 
-// TestReadmeDurability proves every cell of the README's table.
+// TestReadmeDurability proves every cell of the table.
 func TestReadmeDurability(t *testing.T) {
-	rows := tableRows(section(t, "Durable or best effort"))
+	rows := tableRows(section(t, coreReadme, "Durable or best effort"))
 	for i, m := range moments {
 		t.Run(m.what, func(t *testing.T) {
 			if want := []string{m.what, m.durable, m.bestEffort}; i >= len(rows) || !slices.Equal(rows[i], want) {
-				t.Fatalf("row %d of README.md is not\n%q", i+1, want)
+				t.Fatalf("row %d of core/README.md is not\n%q", i+1, want)
 			}
 			want := m.durable
 			for _, d := range []core.Durability{core.Durable, core.BestEffort} {
@@ -53,14 +53,14 @@ func TestReadmeDurability(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := &witness{t: t, mode: d}
 					if got := w.sees(m.prove); got != want {
-						t.Errorf("in mode %d it is %q, README.md says %q", d, got, want)
+						t.Errorf("in mode %d it is %q, core/README.md says %q", d, got, want)
 					}
 				})
 			}
 		})
 	}
 	if len(rows) != len(moments) {
-		t.Errorf("README.md has %d rows, of which %d are proved", len(rows), len(moments))
+		t.Errorf("core/README.md has %d rows, of which %d are proved", len(rows), len(moments))
 	}
 }
 

@@ -46,10 +46,10 @@ func mustAudit(t *testing.T, rec *core.Recorder, tag string, fields core.Fields)
 	}
 }
 
-// statements returns the SQL under a heading of README.md, one by one.
+// statements returns the SQL under a heading of the Postgres store's README, one by one.
 func statements(t *testing.T, heading string) (all []string) {
 	t.Helper()
-	for _, b := range blocks(t, section(t, heading), "sql") {
+	for _, b := range blocks(t, section(t, postgresReadme, heading), "sql") {
 		for _, s := range strings.Split(b.text, ";\n") {
 			if s = strings.TrimSpace(s); s != "" {
 				all = append(all, s)
@@ -57,7 +57,7 @@ func statements(t *testing.T, heading string) (all []string) {
 		}
 	}
 	if len(all) < 3 {
-		t.Fatalf("README.md has only %d statements under %q", len(all), heading)
+		t.Fatalf("the README has only %d statements under %q", len(all), heading)
 	}
 	return all
 }

@@ -3,40 +3,68 @@ package examples
 import (
 	"fmt"
 	"go/format"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
+	pathpkg "path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
 
-// block is a fenced block of README.md.
+// block is a fenced block of a document.
 type block struct {
 	lang, text string
 	line       int // of its first line
 }
 
-func readme(t *testing.T) string {
+// The documents whose words are proved here, by their paths in the repository.
+const (
+	mainReadme     = "README.md"
+	coreReadme     = "core/README.md"
+	postgresReadme = "stores/postgres/README.md"
+)
+
+func readme(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(path)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-// section returns what stands under a heading of README.md.
-func section(t *testing.T, heading string) string {
+// documents are all Markdown files of the repository.
+func documents(t *testing.T) (paths []string) {
 	t.Helper()
-	_, text, found := strings.Cut(readme(t), "\n## "+heading+"\n")
+	err := fs.WalkDir(os.DirFS(".."), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (path == ".git" || path == ".cache") {
+			return fs.SkipDir
+		}
+		if strings.HasSuffix(path, ".md") {
+			paths = append(paths, path)
+		}
+		return nil
+	})
+	if err != nil || len(paths) < 6 {
+		t.Fatalf("the documents are %v (%v)", paths, err)
+	}
+	return paths
+}
+
+// section returns what stands under a heading of a document.
+func section(t *testing.T, path, heading string) string {
+	t.Helper()
+	_, text, found := strings.Cut(readme(t, path), "\n## "+heading+"\n")
 	if !found {
-		t.Fatalf("README.md has no heading %q", heading)
+		t.Fatalf("%s has no heading %q", path, heading)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	return text
@@ -99,50 +127,87 @@ func outside(t *testing.T, files map[string]string) (dir string) {
 	return dir
 }
 
-// imports are what a block without a package clause may use.
+// imports are what a block without a package clause may use, by the names it uses.
 var imports = map[string]string{
-	"ginaudit": "github.com/auditing-go/auditing/ginaudit",
-	"netip":    "net/netip",
+	"audittest":    "github.com/auditing-go/auditing/core/audittest",
+	"core":         "github.com/auditing-go/auditing/core",
+	"ginaudit":     "github.com/auditing-go/auditing/ginaudit",
+	"http":         "net/http",
+	"httptest":     "net/http/httptest",
+	"netip":        "net/netip",
+	"nethttpaudit": "github.com/auditing-go/auditing/nethttpaudit",
+	"stores":       "github.com/auditing-go/auditing/stores",
 }
 
-// wrapped makes a program of a block that is only statements.
+// Where a block that is only statements stands: in a program, or in a test when it tests.
+const (
+	inProgram = "var (\n\tctx = context.Background()\n\trec *core.Recorder\n)\n\nfunc main() {\n%s}\n"
+	inTest    = `func refund(w http.ResponseWriter, r *http.Request) {
+	if err := nethttpaudit.Audit(r, "refund", nethttpaudit.Fields{"order": r.FormValue("order")}); err != nil {
+		http.Error(w, "try again", http.StatusServiceUnavailable)
+	}
+}
+
+func TestRefund(t *testing.T) {
+%s}
+`
+)
+
+// wrapped makes a program, or a test, of a block that is only statements.
 func wrapped(text string) string {
-	var b strings.Builder
-	b.WriteString("package main\n\nimport (\n")
-	for _, name := range slices.Sorted(maps.Keys(imports)) {
-		if strings.Contains(text, name+".") {
-			fmt.Fprintf(&b, "\t%q\n", imports[name])
+	imported := "import (\n"
+	lines := strings.SplitAfter(text, "\n")
+	text = ""
+	for _, line := range lines {
+		if spec, ok := strings.CutPrefix(line, "import "); ok {
+			imported += "\t" + spec
+		} else {
+			text += line
 		}
 	}
-	b.WriteString(")\n\nvar rec *core.Recorder\n\nfunc main() {\n" + text + "}\n")
-	return strings.Replace(b.String(), "import (\n", "import (\n\t\"github.com/auditing-go/auditing/core\"\n", 1)
+	frame, std := inProgram, "context"
+	if strings.Contains(text, "audittest.") {
+		frame, std = inTest, "testing"
+	}
+	text = fmt.Sprintf(frame, text)
+	// What an example leaves for its reader to use is used.
+	text = strings.ReplaceAll(text, "store, err := ", "_, _ = ")
+	imported += fmt.Sprintf("\t%q\n", std)
+	for _, name := range slices.Sorted(maps.Keys(imports)) {
+		if regexp.MustCompile(`\b` + name + `\.`).MatchString(text) {
+			imported += fmt.Sprintf("\t%q\n", imports[name])
+		}
+	}
+	return "package main\n\n" + imported + ")\n\n" + text
 }
 
-// TestReadmeGo compiles every block of Go in README.md, and runs its tests.
+// TestReadmeGo compiles every block of Go in the documents, and runs their tests.
 func TestReadmeGo(t *testing.T) {
 	files := map[string]string{}
 	tests := 0
-	for _, b := range blocks(t, readme(t), "go") {
-		name, text := "main.go", b.text
-		if !strings.HasPrefix(text, "package ") {
-			text = wrapped(text)
-		} else if formatted, err := format.Source([]byte(text)); err != nil || string(formatted) != text {
-			t.Errorf("README.md:%d: the block is not formatted by gofmt (%v)", b.line, err)
+	for _, path := range documents(t) {
+		for _, b := range blocks(t, readme(t, path), "go") {
+			name, text := "main.go", b.text
+			if !strings.HasPrefix(text, "package ") {
+				text = wrapped(text)
+			} else if formatted, err := format.Source([]byte(text)); err != nil || string(formatted) != text {
+				t.Errorf("%s:%d: the block is not formatted by gofmt (%v)", path, b.line, err)
+			}
+			if strings.Contains(text, "func Test") {
+				name = "readme_test.go"
+				tests++
+			}
+			files[fmt.Sprintf("%s/line%d/%s", strings.Trim(strings.TrimSuffix(path, ".md"), "."), b.line, name)] = text
 		}
-		if strings.Contains(text, "func Test") {
-			name = "shop_test.go"
-			tests++
-		}
-		files[fmt.Sprintf("line%d/%s", b.line, name)] = text
 	}
 	if len(files) < 6 || tests == 0 {
-		t.Fatalf("README.md has only %d blocks of Go, %d of them tests", len(files), tests)
+		t.Fatalf("the documents have only %d blocks of Go, %d of them tests", len(files), tests)
 	}
 	dir := outside(t, files)
 	goCommand(t, dir, "vet", "./...")
 	out := goCommand(t, dir, "test", "-v", "./...")
 	if passed := strings.Count(out, "--- PASS: "); passed < tests {
-		t.Errorf("%d of the README's tests have passed, want %d:\n%s", passed, tests, out)
+		t.Errorf("%d of the documents' tests have passed, want %d:\n%s", passed, tests, out)
 	}
 }
 
@@ -159,59 +224,6 @@ func goCommand(t *testing.T, dir string, args ...string) (output string) {
 	return string(out)
 }
 
-// TestReadmePostgres runs the README's program as it stands against a server
-// without the database mydb, and compares what psql then prints.
-func TestReadmePostgres(t *testing.T) {
-	text := section(t, "Plain Postgres")
-	program := blocks(t, text, "go")[0].text
-	shown := blocks(t, text, "")[0].text
-	prompt, want, _ := strings.Cut(shown, "\n")
-	query, found := strings.CutPrefix(prompt, "mydb=# ")
-	if !found {
-		t.Fatalf("the first line of what psql shows is %q", prompt)
-	}
-	psql, err := exec.LookPath("psql")
-	if err != nil {
-		t.Skip("no psql: ", err)
-	}
-	server := pgtest.Start(t)
-	// The README's DSN leaves the port to libpq's own rules.
-	t.Setenv("PGPORT", fmt.Sprint(server.Port()))
-	t.Setenv("PGTZ", "UTC")
-	t.Setenv("PGSSLMODE", "disable")
-	dir := outside(t, map[string]string{"main.go": program})
-	if out := goCommand(t, dir, "run", "."); out != "" {
-		t.Errorf("the program prints\n%s", out)
-	}
-	ask := func(query string) string {
-		cmd := exec.Command(psql, "-X", "-h", "127.0.0.1", "-U", "postgres", "-P", "pager=off", "mydb", "-c", query)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("psql: %v\n%s", err, out)
-		}
-		return trimmed(string(out))
-	}
-	// The time is now; from here on it is the README's.
-	shift := "UPDATE mytag SET datetime = '" + readmeTime.FindString(want) + "' WHERE now() - datetime < '1 hour'"
-	if got := ask(shift); got != "UPDATE 1" {
-		t.Errorf("%s: %s", shift, got)
-	}
-	if got, want := ask(query), trimmed(want); got != want {
-		t.Errorf("psql prints\n%s\nREADME.md says\n%s", got, want)
-	}
-}
-
-var readmeTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00`)
-
-// trimmed is psql's output without the blanks at the ends of lines.
-func trimmed(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ")
-	}
-	return strings.TrimSpace(strings.Join(lines, "\n"))
-}
-
 var (
 	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	fencedBlock  = regexp.MustCompile("(?ms)^```.*?^```$")
@@ -221,31 +233,34 @@ var (
 	runPath  = regexp.MustCompile(`go (?:run|test) (\./[\w./-]+)`)
 )
 
-// TestReadmePaths: every link and path leads somewhere.
+// TestReadmePaths: every link and path in the documents leads somewhere.
 func TestReadmePaths(t *testing.T) {
-	text := readme(t)
-	seen := 0
-	check := func(path string) {
-		seen++
-		if _, err := os.Stat(filepath.Join("..", filepath.FromSlash(path))); err != nil {
-			t.Errorf("README.md names %s: %v", path, err)
+	for _, document := range documents(t) {
+		text := fencedBlock.ReplaceAllString(readme(t, document), "")
+		check := func(from, path string) {
+			if _, err := os.Stat(filepath.Join("..", filepath.FromSlash(from), filepath.FromSlash(path))); err != nil {
+				t.Errorf("%s names %s: %v", document, path, err)
+			}
+		}
+		for _, link := range markdownLink.FindAllStringSubmatch(text, -1) {
+			if path, _, _ := strings.Cut(link[1], "#"); path != "" && !strings.Contains(path, "://") {
+				check(pathpkg.Dir(document), path)
+			}
+		}
+		for _, code := range codeSpan.FindAllStringSubmatch(text, -1) {
+			if path := pathLike.FindStringSubmatch(code[1]); path != nil {
+				check(".", path[1])
+			}
+		}
+		for _, run := range runPath.FindAllStringSubmatch(readme(t, document), -1) {
+			check(".", strings.TrimSuffix(run[1], "/..."))
 		}
 	}
-	for _, link := range markdownLink.FindAllStringSubmatch(text, -1) {
-		if !strings.Contains(link[1], "://") {
-			path, _, _ := strings.Cut(link[1], "#")
-			check(path)
-		}
-	}
-	for _, code := range codeSpan.FindAllStringSubmatch(fencedBlock.ReplaceAllString(text, ""), -1) {
-		if path := pathLike.FindStringSubmatch(code[1]); path != nil {
-			check(path[1])
-		}
-	}
-	for _, run := range runPath.FindAllStringSubmatch(text, -1) {
-		check(strings.TrimSuffix(run[1], "/..."))
-	}
-	if seen < 6 {
-		t.Errorf("README.md names only %d paths: are they still found?", seen)
+}
+
+// TestReadmeIsShort: README.md is read to its end.
+func TestReadmeIsShort(t *testing.T) {
+	if n := strings.Count(readme(t, mainReadme), "\n"); n > 170 {
+		t.Errorf("README.md has %d lines: more belongs into the README of a package", n)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// scenario is a row of the README's table "When things go wrong": its cells, and
+// scenario is a row of core/README.md's table "When things go wrong": its cells, and
 // their proof.
 type scenario struct {
 	what, returns, counts, then string
@@ -89,14 +89,14 @@ var scenarios = []scenario{
 	},
 }
 
-// TestReadmeWhenThingsGoWrong proves every cell of the README's table.
+// TestReadmeWhenThingsGoWrong proves every cell of the table.
 func TestReadmeWhenThingsGoWrong(t *testing.T) {
-	rows := tableRows(section(t, "When things go wrong"))
+	rows := tableRows(section(t, coreReadme, "When things go wrong"))
 	for i, s := range scenarios {
 		t.Run(s.what, func(t *testing.T) {
 			want := []string{s.what, s.returns, s.counts, s.then}
 			if i >= len(rows) || !slices.Equal(rows[i], want) {
-				t.Fatalf("row %d of README.md is not\n%q", i+1, want)
+				t.Fatalf("row %d of core/README.md is not\n%q", i+1, want)
 			}
 			if s.real {
 				s.check(t)
@@ -106,7 +106,7 @@ func TestReadmeWhenThingsGoWrong(t *testing.T) {
 		})
 	}
 	if len(rows) != len(scenarios) {
-		t.Errorf("README.md has %d rows, of which %d are proved", len(rows), len(scenarios))
+		t.Errorf("core/README.md has %d rows, of which %d are proved", len(rows), len(scenarios))
 	}
 }
 
@@ -125,10 +125,10 @@ func tableRows(text string) (rows [][]string) {
 func (s scenario) check(t *testing.T) {
 	stats, err := s.prove(t)
 	if got := describe(err); got != s.returns {
-		t.Errorf("Audit returns %s (%v), README.md says %s", got, err, s.returns)
+		t.Errorf("Audit returns %s (%v), core/README.md says %s", got, err, s.returns)
 	}
 	if got := counted(t, stats); got != s.counts {
-		t.Errorf("the audit counts as %s, README.md says %s", got, s.counts)
+		t.Errorf("the audit counts as %s, core/README.md says %s", got, s.counts)
 	}
 	if audit := new(core.AuditError); err != nil && (!errors.As(err, &audit) || audit.Tag != "refund") {
 		t.Errorf("%v is no AuditError that names the tag", err)
