@@ -40,7 +40,7 @@ func benchmarkAudit(b *testing.B, callers int, next core.Store) {
 	}
 	e := eventsOf(1)[0]
 	r := recordOf(e)
-	value := r.value()
+	value := r.appendValue(nil)
 	db, err := bbolt.Open(filepath.Join(b.TempDir(), "plain.db"), 0o600, nil)
 	if err != nil {
 		b.Fatal(err)

@@ -3,7 +3,6 @@ package spool
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -146,96 +145,5 @@ func TestSaveEndsWithItsContext(t *testing.T) {
 	var batch *core.BatchError
 	if !errors.As(err, &batch) || len(batch.Failures) != 2 || batch.Failures[0].Unknown || !batch.Failures[0].Retry {
 		t.Errorf("Save while another one does not end: %v; want failures that are certain and worth another try", err)
-	}
-}
-
-// TestFileShrinks: after an outage was drained its file is as small as before, and
-// what is set aside is still there.
-func TestFileShrinks(t *testing.T) {
-	noLeaks(t)
-	next := &memory{down: true}
-	tune := quick()
-	tune.compactAbove, tune.segmentBytes, tune.batchEvents = 1<<20, 64<<10, 1000
-	dir := t.TempDir()
-	s := openSpool(t, dir, next, Config{}, tune)
-	var all []core.Event
-	for round := range 3 {
-		events := eventsOf(12_000)
-		events[77].Fields["refuse"] = true
-		for i := 0; i < len(events); i += 2000 {
-			save(t, s, events[i:i+2000]...)
-		}
-		all = append(all, events...)
-		if size := s.Stats().FileBytes; size < 3<<20 {
-			t.Fatalf("the file with 12,000 events has %d bytes: this test proves nothing", size)
-		}
-		next.set(false, func(m *memory, _ context.Context, batch []core.Event) error {
-			var failures []core.Failure
-			for i, e := range batch {
-				if e.Fields["refuse"] == nil {
-					m.keep(e)
-				} else {
-					failures = append(failures, core.Failure{Index: i, Err: errors.New("no")})
-				}
-			}
-			if failures == nil {
-				return nil
-			}
-			return &core.BatchError{Failures: failures}
-		})
-		flush(t, s)
-		next.set(true, nil)
-		if size := s.Stats().FileBytes; size > 1<<20 {
-			// Stats itself may have been reading at that moment: the next commit does it.
-			next.set(false, nil)
-			all = append(all, eventsOf(1)...)
-			save(t, s, all[len(all)-1])
-			flush(t, s)
-			next.set(true, nil)
-		}
-		eventually(t, "making the file smaller", func() bool {
-			info, err := os.Stat(s.path())
-			return err == nil && info.Size() <= 1<<20
-		})
-		if st := s.Stats(); st.SetAside != uint64(round+1) {
-			t.Fatalf("round %d: after the outage the stats are %+v; want %d set aside", round, st, round+1)
-		}
-	}
-	save(t, s, eventsOf(1)...)
-	closeSpool(t, s)
-	s = openSpool(t, dir, next, Config{}, tune)
-	next.set(false, nil)
-	if n, err := s.Retry(t.Context()); n != 3 || err != nil {
-		t.Errorf("Retry = %d, %v; want the 3 that were set aside", n, err)
-	}
-	flush(t, s)
-	if err := next.has(all...); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestFullOfWhatWasPassedOn: events that only have to be deleted make room, and are
-// deleted before their room is used.
-func TestFullOfWhatWasPassedOn(t *testing.T) {
-	next := &memory{}
-	tune := quick()
-	tune.settleEvents, tune.settleDelay = 1000, time.Hour
-	events := eventsOf(20)
-	r := recordOf(events[19])
-	s := openSpool(t, t.TempDir(), next, Config{MaxBytes: 20 * r.cost()}, tune)
-	save(t, s, events...) // so many that they go into the file
-	if s.contents.filed.next != 20 {
-		t.Fatal("the file was not used")
-	}
-	eventually(t, "passing them on", func() bool { return s.Stats().Waiting == 0 })
-	for i, e := range eventsOf(20) {
-		save(t, s, e)
-		eventually(t, "passing it on", func() bool { return s.Stats().Waiting == 0 })
-		s.mu.Lock()
-		bytes := s.contents.bytes
-		s.mu.Unlock()
-		if bytes > s.cfg.MaxBytes {
-			t.Fatalf("after %d events there are %d bytes, at most %d are allowed", i+1, bytes, s.cfg.MaxBytes)
-		}
 	}
 }

@@ -20,23 +20,14 @@ func (s *Store) Flush(ctx context.Context) error {
 		s.mu.Unlock()
 		return ErrClosed
 	}
-	s.flushing++
 	s.hurry()
-	target := s.contents.next
-	s.mu.Unlock()
-	s.settle()
-
-	s.mu.Lock()
-	left := func() uint64 {
-		end := max(target, s.requeued)
-		return end - min(s.first, end)
-	}
-	err := s.waitFor(ctx, func() bool { return left() == 0 || s.closing })
-	if err == nil && left() > 0 {
+	target := s.behind
+	done := func() bool { return s.settled >= max(target, s.moved) }
+	err := s.waitFor(ctx, func() bool { return done() || s.closing })
+	if err == nil && !done() {
 		err = ErrClosed
 	}
-	s.flushing--
-	n, outage := left(), s.outage
+	n, outage := s.waiting, s.outage
 	s.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("auditing: flush: %d events still wait in the spool: %w", n, err)
@@ -73,20 +64,10 @@ func (s *Store) Close(ctx context.Context) error {
 	}
 	s.closed = make(chan struct{})
 	s.closing = true
-	s.flushing++
 	s.hurry()
-	s.changed.Broadcast()
-	s.mu.Unlock()
-	s.settle()
-
-	s.mu.Lock()
-	s.waitFor(ctx, func() bool { return s.first == s.contents.next || s.outage != nil })
+	s.waitFor(ctx, func() bool { return s.settled == s.behind || s.outage != nil })
 	s.stopped = true
 	s.hurry()
-	s.changed.Broadcast()
-	if s.timer != nil {
-		s.timer.Stop()
-	}
 	s.mu.Unlock()
 
 	ended := make(chan struct{})
@@ -120,29 +101,22 @@ func (s *Store) Close(ctx context.Context) error {
 func (s *Store) end(ctx context.Context) error {
 	defer close(s.closed)
 	s.writer <- struct{}{}
-	s.settleHeld()
-	var err error
-	if s.disk != nil && s.broken == nil && !s.unsure {
-		err = s.empty()
+	s.tidy()
+	err := s.cursor.sync() // so that nothing is passed on again
+	if s.reader != nil {
+		s.reader.close()
 	}
-	err = errors.Join(err, s.journal.file.Close())
-	s.diskMu.Lock()
-	if s.disk != nil {
-		err = errors.Join(err, s.disk.close())
-		s.disk = nil
-	}
-	s.diskMu.Unlock()
-	s.broken = ErrClosed
+	err = errors.Join(err, s.closeFiles())
 	s.release()
 	s.cancel()
 
 	s.mu.Lock()
-	left := s.contents.next - s.first
+	left := s.waiting
 	s.mu.Unlock()
 	if left > 0 {
 		s.logger().Info("auditing: spool: closed; what waits is passed on after the next start", "dir", s.dir, "waiting", left)
 	}
-	err = errors.Join(err, s.owner.release(true))
+	err = errors.Join(err, s.owner.release())
 	if c, ok := s.next.(core.Closer); ok {
 		err = errors.Join(err, s.closeNext(ctx, c))
 	}

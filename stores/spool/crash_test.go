@@ -64,13 +64,13 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func openNext(dir string) (core.Store, error) {
+func openSQLite(dir string) (core.Store, error) {
 	return sqlite.Open(context.Background(), filepath.Join(dir, "next.sqlite"), sqlite.Config{})
 }
 
 func checkKilled(t *testing.T, dir string, attempted, acknowledged map[string]bool) {
 	t.Helper()
-	next, err := openNext(dir)
+	next, err := openSQLite(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +99,11 @@ func checkKilled(t *testing.T, dir string, attempted, acknowledged map[string]bo
 
 func init() {
 	children["audit"] = func(dir string) error {
-		next, err := openNext(dir)
+		next, err := openSQLite(dir)
 		if err != nil {
 			return err
 		}
 		tune := quick()
-		tune.compactAbove = 1 // exchange the file as often as possible
 		s, err := open(filepath.Join(dir, "spool"), next, Config{Logger: slog.New(slog.DiscardHandler)}, tune)
 		if err != nil {
 			return err

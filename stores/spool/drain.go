@@ -2,13 +2,8 @@ package spool
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"github.com/google/uuid"
-	"go.etcd.io/bbolt"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -20,80 +15,32 @@ const (
 	// parses what comes next meanwhile.
 	drainers = inFlight + 1
 	// maxWindow is how many batches may be ahead of the first that is not settled.
-	maxWindow = 8
+	maxWindow = 256
 	// fewEvents is how large a batch is at most that steps aside when it fails alone.
 	fewEvents = 100
 )
 
-// batch is what one Save of the next store is given: the events from-to, without
-// to. Once it is done nobody changes it.
-type batch struct {
-	from, to uint64
-	bytes    int64 // in the spool
-	oldest   int64 // when its first event arrived, µs since 1970
-	records  []record
-	events   []core.Event
-
-	done    bool
-	stored  []uuid.UUID
-	refused []record // to be set aside
-	again   []record // to be put behind all others
-}
-
-// leaves is what of the batch stays in the spool once it is settled, in bytes.
-func (b *batch) leaves() (n int64) {
-	for i := range b.refused {
-		n += b.refused[i].cost()
-	}
-	for i := range b.again {
-		n += b.again[i].cost()
-	}
-	return n
-}
-
-// draining is what the goroutines that pass events on share; Store.mu guards it.
+// draining is what the goroutines that pass events on share; Store.mu guards it, but
+// for reader, which belongs to who claims.
 type draining struct {
-	cursor   uint64   // the first that was not handed out
-	claiming bool     // somebody is reading what comes next
+	handed   uint64 // the first that was not handed out
+	claiming bool   // somebody is reading what comes next
+	reader   *reader
 	window   []*batch // handed out and not settled, in order
-	done     int      // events of the window that only have to be settled
+	inWindow int64    // bytes of them
+	settled  uint64   // all before it were passed on or set aside
+	parked   int      // batches that wait to be tried again, or are being
 
-	requeued  uint64 // behind the last that was put at the end again
-	outage    error  // why the next store takes nothing; nil while it does
+	moved     uint64 // behind the last record that was put at the end again
+	outage    error  // why the next store takes nothing, or not all; nil while it does
 	since     time.Time
 	failures  int // in a row
 	successes uint64
 	kick      chan struct{} // closed to end a pause early
-	flushing  int           // Flush and Close wait: settle at once
-	timer     *time.Timer   // settles a little later
 }
 
-func (d *draining) init(first uint64) { d.cursor, d.kick = first, make(chan struct{}) }
-
-// resume forgets the batches that turn out to be settled.
-func (d *draining) resume(first uint64) {
-	for len(d.window) > 0 && d.window[0].to <= first {
-		d.forget(1)
-	}
-}
-
-// settleable returns the batches at the front of the window that are done.
-func (d *draining) settleable() []*batch {
-	n := 0
-	for n < len(d.window) && d.window[n].done {
-		n++
-	}
-	return d.window[:n:n]
-}
-
-// forget drops n settled batches.
-func (d *draining) forget(n int) {
-	for _, b := range d.window[:n] {
-		if b.done {
-			d.done -= int(b.to - b.from)
-		}
-	}
-	d.window = append([]*batch(nil), d.window[n:]...)
+func (d *draining) init(first uint64) {
+	d.handed, d.settled, d.kick = first, first, make(chan struct{})
 }
 
 // drain passes events on until the spool is stopped.
@@ -101,33 +48,77 @@ func (s *Store) drain() {
 	for {
 		b, err := s.claim()
 		if err != nil {
-			s.pause(s.unreachable(err))
+			if !s.pause(s.unreachable(err)) {
+				return
+			}
 			continue
 		}
 		if b == nil || !s.deliver(b) {
 			return
 		}
-		s.finish(b)
+		s.tidy()
 	}
 }
 
-// claim waits for events and takes the next batch of them; nil when the spool stops.
+// claim waits for what is to be passed on: a batch that is to be tried again, or a new
+// one; nil when the spool stops.
 func (s *Store) claim() (*batch, error) {
 	s.mu.Lock()
-	for !s.stopped && (s.claiming || s.cursor == s.contents.next || len(s.window) >= maxWindow) {
+	for !s.stopped {
+		if b := s.due(); b != nil {
+			b.tried = time.Time{}
+			s.mu.Unlock()
+			return b, nil
+		}
+		if !s.claiming && s.handed != s.behind {
+			if len(s.window) < maxWindow && s.inWindow < s.tune.windowBytes {
+				return s.claimNew()
+			}
+			if b := s.window[0]; !b.tried.IsZero() {
+				b.tried = time.Time{}
+				s.mu.Unlock()
+				if err := s.moveBehind(b); err != nil {
+					s.park(b, err)
+					return nil, err
+				}
+				s.mu.Lock()
+				continue
+			}
+		}
 		s.changed.Wait()
 	}
-	if s.stopped {
-		s.mu.Unlock()
-		return nil, nil
-	}
+	s.mu.Unlock()
+	return nil, nil
+}
+
+// claimNew takes the next batch. It wants s.mu to be held, and gives it back.
+func (s *Store) claimNew() (*batch, error) {
 	s.claiming = true
-	b := &batch{from: s.cursor, to: s.cursor}
-	end := s.contents.next // what the file holds from there on is not known to be acknowledged
-	b.records = make([]record, 0, min(end-s.cursor, uint64(s.tune.batchEvents)))
+	from, end := s.handed, s.behind
+	var records []record
+	read := int64(0) // bytes
+	to := from
+	take := func(r record) (more bool) {
+		to++
+		read += r.cost()
+		records = append(records, r)
+		return len(records) < s.tune.batchEvents && read < s.tune.batchBytes
+	}
+	known := s.tail.from(from)
+	for i := range known {
+		if !take(known[i]) {
+			break
+		}
+	}
 	s.mu.Unlock()
 
-	err := s.fill(b, end)
+	var err error
+	if len(known) == 0 {
+		to, err = s.readFrom(from, end, take)
+	} else if s.reader != nil {
+		s.reader.close()
+		s.reader = nil
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,131 +127,134 @@ func (s *Store) claim() (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.cursor = b.to
+	b := &batch{from: from, to: to, bytes: read, records: records[:0]}
+	for _, r := range records {
+		if s.ids[r.id] == r.seq {
+			b.records = append(b.records, r)
+		}
+	}
+	if len(b.records) > 0 {
+		b.oldest = b.records[0].arrived
+	}
+	s.handed = to
+	s.tail.forget(to)
 	s.window = append(s.window, b)
+	s.inWindow += b.bytes
 	return b, nil
 }
 
-// fill reads a batch that ends before end at the latest.
-func (s *Store) fill(b *batch, end uint64) error {
-	err := s.waiting(b.from, func(r record) error {
-		if b.to == end {
-			return errStop
+// readFrom reads records from the segments until take has enough or end is reached.
+func (s *Store) readFrom(from, end uint64, take func(record) bool) (to uint64, err error) {
+	if s.reader == nil || s.reader.seq != from {
+		if s.reader != nil {
+			s.reader.close()
 		}
-		if r.seq != b.to {
-			return damaged(s.path(), fmt.Errorf("record %d comes where %d was expected", r.seq, b.to))
-		}
-		if b.to == b.from {
-			b.oldest = r.arrived
-		}
-		b.to++
-		b.bytes += r.cost()
-		b.records = append(b.records, r)
-		if len(b.records) >= s.tune.batchEvents || b.bytes >= s.tune.batchBytes {
-			return errStop
-		}
-		return nil
-	})
-	if err == nil && len(b.records) == 0 {
-		err = damaged(s.path(), fmt.Errorf("record %d is missing", b.from))
+		s.reader = s.log.reader(from)
 	}
-	return err
-}
-
-// deliver gives the batch to the next store until something has become of each of
-// its events. It reports false when the spool stops first.
-func (s *Store) deliver(b *batch) bool {
-	b.events = make([]core.Event, 0, len(b.records))
-	keep := b.records[:0]
-	for _, r := range b.records {
-		e, err := r.event()
+	for s.reader.seq < end {
+		r, err := s.reader.next()
 		if err != nil {
-			b.refuse(r, err)
-			continue
+			s.reader.close()
+			s.reader = nil
+			return from, err
 		}
-		keep, b.events = append(keep, r), append(b.events, e)
-	}
-	b.records = keep
-	for attempts := 1; len(b.events) > 0; attempts++ {
-		seen := s.successCount()
-		err := s.callNext(b.events)
-		failed := b.sort(err)
-		if len(failed) < len(b.events) || err == nil {
-			s.reachable()
-			if b.again = failed; len(failed) > 0 {
-				return s.pause(1)
-			}
-			break
-		}
-		if !s.pause(s.unreachable(err)) {
-			return false
-		}
-		if s.stepsAside(b, attempts, seen) {
-			b.again = failed
+		if !take(r) {
 			break
 		}
 	}
-	return true
+	return s.reader.seq, nil
 }
 
-// sort notes which events of the batch are stored and which refused for good, and
-// returns the others. When that is all of them the batch is as it was.
-func (b *batch) sort(err error) (failed []record) {
-	if err == nil {
-		b.stored = make([]uuid.UUID, len(b.records))
-		for i := range b.records {
-			b.stored[i] = b.records[i].id
-		}
+// due returns a batch whose time has come to be tried again. It wants s.mu to be held.
+func (s *Store) due() *batch {
+	if s.parked == 0 {
 		return nil
 	}
-	var failures *core.BatchError
-	if !errors.As(err, &failures) || failures == nil {
-		return b.records
-	}
-	verdict := make([]*core.Failure, len(b.records))
-	for i := range failures.Failures {
-		f := &failures.Failures[i]
-		if f.Index < 0 || f.Index >= len(verdict) {
-			return b.records // nothing such an answer says can be relied on
-		}
-		verdict[f.Index] = f
-	}
-	for i, f := range verdict {
-		if f != nil && !f.Refused() {
-			failed = append(failed, b.records[i])
+	now := time.Now()
+	for _, b := range s.window {
+		if !b.tried.IsZero() && !b.tried.After(now) {
+			return b
 		}
 	}
-	if len(failed) == len(b.records) {
-		return failed
-	}
-	for i, f := range verdict {
-		switch {
-		case f == nil:
-			b.stored = append(b.stored, b.records[i].id)
-		case f.Refused():
-			b.refuse(b.records[i], f.Err)
-		}
-	}
-	return failed
+	return nil
 }
 
-// refuse has an event set aside.
-func (b *batch) refuse(r record, why error) {
-	r.kind, r.setAt, r.reason = kindSetAside, time.Now().UnixMicro(), "the store gave no reason"
-	if why != nil {
-		r.reason = why.Error()
-		r.reason = strings.ToValidUTF8(r.reason[:min(len(r.reason), maxReason)], "")
-	}
-	b.refused = append(b.refused, r)
-}
-
-// stepsAside reports whether a batch that failed as a whole should be tried again
-// behind all others, because it seems to be the batch and not the store.
-func (s *Store) stepsAside(b *batch, attempts int, seen uint64) bool {
+// park has the batch tried again later, while others go on.
+func (s *Store) park(b *batch, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	behind := s.contents.next > b.to
-	return s.successes != seen || behind && attempts >= 3 && len(b.events) <= fewEvents
+	if b.attempts++; b.attempts == 1 {
+		s.parked++
+	}
+	wait := core.Backoff(b.attempts, s.tune.minBackoff, s.tune.maxBackoff)
+	b.tried = time.Now().Add(wait)
+	time.AfterFunc(wait, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})
+	s.changed.Broadcast()
+}
+
+// moveBehind writes what is left of a batch once more, at the end, because what
+// follows it can be passed on no further else.
+func (s *Store) moveBehind(b *batch) error {
+	if err := s.acquire(s.base); err != nil {
+		return err
+	}
+	f := s.append(b.records)
+	s.release()
+	if f != nil {
+		return f.Err
+	}
+	s.mu.Lock()
+	s.waiting -= uint64(len(b.records)) // they were counted once more
+	for i := range b.records {
+		s.bytes -= b.records[i].cost()
+	}
+	s.moved = s.behind
+	s.mu.Unlock()
+	s.finish(b)
+	return nil
+}
+
+// finish notes that nothing of the batch is left to be done.
+func (s *Store) finish(b *batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.done = true
+	b.records, b.events = nil, nil
+	if b.attempts > 0 {
+		s.parked--
+	}
+	s.filling(s.bytes, s.cfg.MaxBytes)
+	for len(s.window) > 0 && s.window[0].done {
+		s.settled = s.window[0].to
+		s.inWindow -= s.window[0].bytes
+		s.window = s.window[1:]
+	}
+	s.changed.Broadcast()
+}
+
+// tidy tells the cursor how far events were passed on, and frees the segments before.
+func (s *Store) tidy() {
+	s.tidying.Lock()
+	defer s.tidying.Unlock()
+	s.mu.Lock()
+	first := s.settled
+	s.mu.Unlock()
+	err := s.cursor.inPlace()
+	if err == nil {
+		err = s.cursor.set(func(p *position) { p.first = first })
+	}
+	if free := s.log.passedOn(first); err == nil && len(free) > 0 {
+		if err = s.cursor.sync(); err == nil {
+			err = s.log.release(free)
+		}
+	}
+	if err != nil && s.warnTidy() {
+		s.logger().Error("auditing: spool: what was passed on stays in it for now", "dir", s.dir, "error", err)
+	}
 }
 
 // callNext is Save of the next store, bounded in time, with a panic turned into an error.
@@ -300,62 +294,10 @@ func (s *Store) pause(n int) bool {
 func (s *Store) hurry() {
 	close(s.kick)
 	s.kick = make(chan struct{})
-}
-
-// finish hands a batch over to whoever commits next: a Save that comes soon, or
-// the spool itself a little later.
-func (s *Store) finish(b *batch) {
-	s.noteRefused(b)
-	b.records, b.events = nil, nil
-	s.mu.Lock()
-	b.done = true
-	s.done += int(b.to - b.from)
-	now := s.done >= s.tune.settleEvents || s.flushing > 0 || len(s.window) >= maxWindow
-	if !now {
-		s.settleLater(s.tune.settleDelay)
+	for _, b := range s.window {
+		if !b.tried.IsZero() {
+			b.tried = time.Now()
+		}
 	}
 	s.changed.Broadcast()
-	s.mu.Unlock()
-	if now {
-		s.settle()
-	}
-}
-
-func (s *Store) successCount() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.successes
-}
-
-// waiting visits the records that wait, from a sequence number on.
-func (d *disk) waiting(tx *bbolt.Tx, from uint64, f func(record) error) error {
-	st, err := readState(tx)
-	if err != nil {
-		return damaged(d.path, err)
-	}
-	from = max(from, st.first)
-	c := tx.Cursor()
-	// The segment that holds from is the last that does not begin behind it.
-	name, _ := c.Seek(segmentName(from))
-	if name == nil {
-		name, _ = c.Last()
-	} else if string(name) > string(segmentName(from)) {
-		if before, _ := c.Prev(); isSegment(before) {
-			name = before
-		} else {
-			name, _ = c.Seek(segmentName(from))
-		}
-	}
-	more := true
-	for ; more && isSegment(name); name, _ = c.Next() {
-		err := d.bucket(tx, name, from, func(r record) error {
-			err := f(r)
-			more = err == nil
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

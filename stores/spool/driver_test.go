@@ -11,6 +11,8 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/stores"
+	_ "github.com/auditing-go/auditing/stores/esstore"
+	_ "github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/spool"
 	_ "github.com/auditing-go/auditing/stores/sqlite"
 )
@@ -56,7 +58,13 @@ func TestDriverRefusesWhatCannotWork(t *testing.T) {
 		{"spool+sqlite", "dir=;audits.db", "dir="},
 		{"spool+sqlite", "dir=" + dir, "dir="},
 		{"spool+sqlite", "dir= " + dir + ";audits.db", "dir="},
-		{"spool+sqlite", "dir=" + filepath.Join(dir, "spool") + ";" + filepath.Join(dir, "no", "such", "dir.db"), filepath.Join("no", "such")},
+		{"spool+postgres_auto", "dir=" + filepath.Join(dir, "spool") + ";host=127.0.0.1 port=x", "DSN cannot be parsed"},
+		{"spool+elasticsearch", "dir=" + filepath.Join(dir, "spool") + ";127.0.0.1:9200", "http"},
+		{"spool+sqlite", "dir=" + filepath.Join(dir, "spool") + ";max_bytes=1GB;x", "max_bytes"},
+		{"spool+sqlite", "dir=" + filepath.Join(dir, "spool") + ";max_bytes=0;x", "max_bytes"},
+		{"spool+sqlite", "dir=" + filepath.Join(dir, "spool") + ";warn_age=1;x", "warn_age"},
+		{"spool+sqlite", "dir=" + filepath.Join(dir, "spool") + ";wait_for_room=maybe;x", "wait_for_room"},
+		{"spool+sqlite", "dir=" + filepath.Join(dir, "spool") + ";wait_for_room=true", "have to follow"},
 		{"spool+sqlite", "dir=" + filepath.Join(dir, "file", "spool") + ";:memory:", "directory"},
 		{"spool+mysql", "dir=" + dir + ";x", `unknown driver "mysql"`},
 		{"spool", "dir=" + dir + ";x", "in front of another driver"},
@@ -76,24 +84,29 @@ func TestDriverRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-// TestDriverStartsWhileTheNextIsAway: the first start proves that the dsn works;
-// later ones do not need the database.
+// TestDriverStartsWhileTheNextIsAway: a start needs a dsn that can be read, and not the
+// database.
 func TestDriverStartsWhileTheNextIsAway(t *testing.T) {
 	var away atomic.Bool
 	away.Store(true)
 	file := filepath.Join(t.TempDir(), "next.db")
 	stores.Register("sometimes", func(ctx context.Context, dsn string) (core.Store, error) {
+		if dsn != "x" {
+			return nil, errors.New("the dsn is wrong")
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if away.Load() {
 			return nil, errors.New("connection refused, password=" + "hunter2")
 		}
 		return stores.Open(ctx, "sqlite", file)
 	})
 	dsn := "dir=" + filepath.Join(t.TempDir(), "spool") + ";x"
-	if _, err := stores.Open(t.Context(), "spool+sometimes", dsn); err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Fatalf("the first start while the database is away: %v; want an error without the password", err)
+	if _, err := stores.Open(t.Context(), "spool+sometimes", dsn+"y"); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Fatalf("a start with a wrong dsn: %v; want an error without the password", err)
 	}
-	away.Store(false)
-	for i, isAway := range []bool{false, true} {
+	for i, isAway := range []bool{true, false, true} {
 		away.Store(isAway)
 		store, err := stores.Open(t.Context(), "spool+sometimes", dsn)
 		if err != nil {

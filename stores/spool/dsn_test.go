@@ -11,7 +11,7 @@ func FuzzDSN(f *testing.F) {
 		f.Add(dsn)
 	}
 	f.Fuzz(func(t *testing.T, dsn string) {
-		dir, next, err := parseDSN(dsn)
+		dir, next, _, err := parseDSN(dsn)
 		switch {
 		case err != nil && strings.HasPrefix(dsn, "dir=/") && strings.Contains(dsn, ";") && !strings.ContainsAny(dsn, " \t\n\v\f\r") && isASCII(dsn):
 			t.Fatalf("%q: %v", dsn, err)

@@ -125,8 +125,7 @@ func (m *memory) has(events ...core.Event) error {
 // quick makes everything small and fast.
 func quick() tuning {
 	t := defaultTuning
-	t.segmentBytes, t.journalBytes, t.batchEvents = 4<<10, 16<<10, 50
-	t.settleEvents, t.settleDelay = 20, time.Millisecond
+	t.segmentBytes, t.tailBytes, t.windowBytes, t.batchEvents = 16<<10, 8<<10, 64<<10, 50
 	t.minBackoff, t.maxBackoff = time.Millisecond, 10*time.Millisecond
 	return t
 }

@@ -6,36 +6,37 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// lockName is the file whose lock says that a process owns the directory. It holds
-// the owner's process id, "-" when there is none, and the names of the files once
-// they exist.
-const lockName = "spool.lock"
+// ownerName is the file that says who has the directory open; a lock on the directory
+// is what keeps others out.
+const ownerName = segmentPrefix + "owner"
 
 // ErrOwned means that another process has the spool open, or this one has twice.
 var ErrOwned = errors.New("the spool's directory is in use")
 
-// owner holds a directory. The lock ends with its process, however that ends.
-type owner struct {
-	dir  string
-	file *os.File
-}
-
 // errLocked is what lock returns when somebody else has the lock.
 var errLocked = errors.New("locked")
 
+// owner holds a directory. The lock ends with its process, however that ends.
+type owner struct {
+	dir  string
+	lock io.Closer
+}
+
+// thisProcess tells this process from another with the same number in another container.
+var thisProcess = uuid.New()
+
 // own takes the directory or says who has it.
 func own(dir string) (*owner, error) {
-	var file *os.File
+	o := &owner{dir: dir}
 	var err error
-	// A new owner writes its id just after it has taken the lock.
+	// A new owner writes who it is just after it has taken the lock.
 	for range 3 {
-		if file, err = lock(filepath.Join(dir, lockName)); !errors.Is(err, errLocked) {
+		if o.lock, err = lock(dir); !errors.Is(err, errLocked) {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -46,46 +47,35 @@ func own(dir string) (*owner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auditing: locking the spool: %w", err)
 	}
-	return &owner{dir: dir, file: file}, nil
+	return o, nil
+}
+
+// sign writes who owns the directory.
+func (o *owner) sign() error {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "unknown"
+	}
+	text := fmt.Sprintf("%s %d %s %s\n", host, os.Getpid(), time.Now().UTC().Format(time.RFC3339), thisProcess)
+	if err := os.WriteFile(filepath.Join(o.dir, ownerName), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("auditing: signing the spool: %w", err)
+	}
+	return nil
 }
 
 // ownerOf names the process that holds the lock.
 func ownerOf(dir string) string {
-	text, _ := os.ReadFile(filepath.Join(dir, lockName))
-	pid, _, _ := strings.Cut(string(text), " ")
-	switch n, err := strconv.Atoi(pid); {
-	case err != nil:
+	text, _ := os.ReadFile(filepath.Join(dir, ownerName))
+	var host, since, process string
+	var pid int
+	switch n, _ := fmt.Sscan(string(text), &host, &pid, &since, &process); {
+	case n < 4:
 		return "another process"
-	case n == os.Getpid():
-		return fmt.Sprintf("this process (%d), which has it open already", n)
+	case process == thisProcess.String():
+		return fmt.Sprintf("this process (%d), which has had it open since %s", pid, since)
 	default:
-		return fmt.Sprintf("process %d", n)
+		return fmt.Sprintf("process %d on host %s, since %s", pid, host, since)
 	}
 }
 
-// had reports whether the directory once had a file of a complete spool.
-func (o *owner) had(name string) bool {
-	text, err := io.ReadAll(io.NewSectionReader(o.file, 0, 100))
-	return err == nil && slices.Contains(strings.Fields(string(text)), name)
-}
-
-// sign writes who owns the directory, which now has a spool.
-func (o *owner) sign(pid string) error {
-	text := pid + " " + fileName + " " + journalName + "\n"
-	_, err := o.file.WriteAt([]byte(text), 0)
-	if err == nil {
-		err = o.file.Truncate(int64(len(text)))
-	}
-	if err == nil {
-		err = o.file.Sync()
-	}
-	return err
-}
-
-func (o *owner) release(signed bool) error {
-	var err error
-	if signed {
-		err = o.sign("-")
-	}
-	return errors.Join(err, o.file.Close())
-}
+func (o *owner) release() error { return o.lock.Close() }

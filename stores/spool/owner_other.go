@@ -4,10 +4,10 @@ package spool
 
 import (
 	"fmt"
-	"os"
+	"io"
 	"runtime"
 )
 
-func lock(string) (*os.File, error) {
+func lock(string) (io.Closer, error) {
 	return nil, fmt.Errorf("a spool is not supported on %s", runtime.GOOS)
 }

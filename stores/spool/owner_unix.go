@@ -3,13 +3,15 @@
 package spool
 
 import (
+	"io"
 	"os"
 	"syscall"
 )
 
-// lock opens the file and locks it until it is closed.
-func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// lock locks the directory until it is closed. The lock goes where the directory goes,
+// and no file in it that somebody could delete stands for it.
+func lock(dir string) (io.Closer, error) {
+	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}

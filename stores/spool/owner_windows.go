@@ -1,15 +1,19 @@
 package spool
 
 import (
+	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
 // errSharing is ERROR_SHARING_VIOLATION.
 const errSharing = syscall.Errno(32)
 
-// lock opens the file so that others can only read it until it is closed.
-func lock(path string) (*os.File, error) {
+// lock opens a file in the directory so that others can only read it until it is
+// closed. Nobody can delete it either, nor move the directory.
+func lock(dir string) (io.Closer, error) {
+	path := filepath.Join(dir, segmentPrefix+"lock")
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"go.etcd.io/bbolt"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -19,10 +18,7 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	s.mu.Lock()
-	closing := s.closing
-	s.mu.Unlock()
-	if closing {
+	if s.isClosed() {
 		return core.Page{}, ErrClosed
 	}
 	next, ok := s.next.(core.Reader)
@@ -36,23 +32,10 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	// The spool first: an event is in the next store before it leaves the spool, so
 	// that one which moves in between is found twice and never missed.
 	q = q.Normalize()
-	// For the same reason what only the journal holds comes before the file.
-	scan := scan{ctx: ctx, q: q, cursor: cursor, paged: paged}
-	tail := s.wholeTail()
-	for i := range tail {
-		if err = scan.record(tail[i]); err != nil {
-			return core.Page{}, err
-		}
-	}
-	scan.leaveOut(tail)
-	err = s.view(func(d *disk, tx *bbolt.Tx) error {
-		if err := d.waiting(tx, 0, scan.record); err != nil {
-			return err
-		}
-		return d.bucket(tx, setAsideBucket, 0, scan.record)
-	})
+	found := found{ctx: ctx, q: q, cursor: cursor, paged: paged}
+	err = s.each(found.record)
 	if err == nil {
-		err = scan.prune()
+		err = found.prune()
 	}
 	if err != nil {
 		return core.Page{}, err
@@ -64,63 +47,83 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 			return core.Page{}, err
 		}
 	}
-	return merge(q.Limit, core.Page{Events: scan.found, Next: scan.next}, page), err
+	return merge(q.Limit, core.Page{Events: found.events, Next: found.next}, page), err
 }
 
-// scan collects the newest events of the spool that match a query.
-type scan struct {
+// each visits all records that wait or are set aside, and others that were passed on.
+func (s *Store) each(visit func(record) error) error {
+	s.mu.Lock()
+	from, end := s.settled, s.behind
+	r := s.log.reader(from)
+	if from < end {
+		r.begin() // before anything of it can be freed
+	}
+	s.mu.Unlock()
+	defer r.close()
+	for r.seq < end {
+		rec, err := r.next()
+		if err == nil {
+			err = visit(rec)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for rec, err := range s.asideRecords() {
+		if err == nil {
+			err = visit(rec)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found collects the newest events of the spool that match a query.
+type found struct {
 	ctx    context.Context
 	q      core.Query // normalised
 	cursor core.Cursor
 	paged  bool
-	found  []core.Event
+	events []core.Event
 	next   string
 	floor  int64 // when there is a next: nothing older belongs to the page
 	seen   int
-	known  map[uuid.UUID]struct{} // found before
 }
 
-// leaveOut has these records count no more.
-func (s *scan) leaveOut(records []record) {
-	s.known = make(map[uuid.UUID]struct{}, len(records))
-	for i := range records {
-		s.known[records[i].id] = struct{}{}
-	}
-}
-
-func (s *scan) record(r record) error {
-	if s.seen++; s.seen%1024 == 0 {
-		if err := context.Cause(s.ctx); err != nil {
+func (f *found) record(r record) error {
+	if f.seen++; f.seen%1024 == 0 {
+		if err := context.Cause(f.ctx); err != nil {
 			return err
 		}
 	}
 	// What the record itself says saves parsing most events.
-	if s.paged && r.time > s.cursor.Time.UnixMicro() ||
-		!s.q.From.IsZero() && r.time < s.q.From.UnixMicro() || !s.q.To.IsZero() && r.time >= s.q.To.UnixMicro() ||
-		s.next != "" && r.time < s.floor {
-		return nil
-	}
-	if _, twice := s.known[r.id]; twice {
+	if f.paged && r.time > f.cursor.Time.UnixMicro() ||
+		!f.q.From.IsZero() && r.time < f.q.From.UnixMicro() || !f.q.To.IsZero() && r.time >= f.q.To.UnixMicro() ||
+		f.next != "" && r.time < f.floor {
 		return nil
 	}
 	e, err := r.event()
 	if err != nil {
 		return fmt.Errorf("auditing: reading the spool: %w", err)
 	}
-	if s.found = append(s.found, e); len(s.found) >= 2*s.q.Limit+1024 {
-		return s.prune()
+	if f.events = append(f.events, e); len(f.events) >= 2*f.q.Limit+1024 {
+		return f.prune()
 	}
 	return nil
 }
 
-// prune keeps the first page of what was found.
-func (s *scan) prune() error {
-	page, err := s.q.Page(s.found)
-	s.found = page.Events
+// prune keeps the first page of what was found, each event once.
+func (f *found) prune() error {
+	slices.SortFunc(f.events, core.Event.Compare)
+	f.events = slices.CompactFunc(f.events, func(a, b core.Event) bool { return a.ID == b.ID })
+	page, err := f.q.Page(f.events)
+	f.events = page.Events
 	// That there is more stays true, also when nothing was added since.
-	if n := len(s.found); n > 0 && (s.next != "" || page.Next != "") {
-		last := s.found[n-1]
-		s.next, s.floor = core.Cursor{Time: last.Time, ID: last.ID}.String(), last.Time.UnixMicro()
+	if n := len(f.events); n > 0 && (f.next != "" || page.Next != "") {
+		last := f.events[n-1]
+		f.next, f.floor = core.Cursor{Time: last.Time, ID: last.ID}.String(), last.Time.UnixMicro()
 	}
 	return err
 }

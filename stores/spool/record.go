@@ -55,22 +55,23 @@ func newRecord(e core.Event, arrived time.Time) record {
 	return record{kind: kindWaiting, id: e.ID, time: e.Time.UnixMicro(), arrived: arrived.UnixMicro()}
 }
 
-// cost is how many bytes of the spool's bound the record takes.
-func (r *record) cost() int64 {
-	n := headSize + len(r.payload) + recordCost
+// size is how long the record's value is.
+func (r *record) size() int {
+	n := headSize + len(r.payload)
 	if r.kind == kindSetAside {
-		n += 8 + binary.MaxVarintLen16 + len(r.reason)
+		n += 8 + uvarintSize(len(r.reason)) + len(r.reason)
 	}
-	return int64(n)
+	return n
 }
 
-func keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+func uvarintSize(n int) int { return len(binary.AppendUvarint(nil, uint64(n))) }
 
-// value returns what is stored under the record's key.
-func (r *record) value() []byte {
-	return r.appendValue(make([]byte, 0, headSize+8+binary.MaxVarintLen16+len(r.reason)+len(r.payload)))
-}
+// cost is how many bytes of the spool's bound the record takes.
+func (r *record) cost() int64 { return int64(r.size() + recordCost) }
 
+func (r *record) arrivedAt() time.Time { return time.UnixMicro(r.arrived).UTC() }
+
+// appendValue appends what is stored under the record's key.
 func (r *record) appendValue(b []byte) []byte {
 	from := len(b)
 	b = append(b, 0, 0, 0, 0, r.kind)
@@ -83,7 +84,9 @@ func (r *record) appendValue(b []byte) []byte {
 		b = append(b, r.reason...)
 	}
 	b = append(b, r.payload...)
-	binary.BigEndian.PutUint32(b[from:], checksum(keyOf(r.seq), b[from+4:]))
+	var key [keySize]byte
+	binary.BigEndian.PutUint64(key[:], r.seq)
+	binary.BigEndian.PutUint32(b[from:], checksum(key[:], b[from+4:]))
 	return b
 }
 
@@ -138,40 +141,4 @@ func (r *record) event() (e core.Event, err error) {
 		err = errors.New("auditing: the spooled event has another id than its record")
 	}
 	return e, err
-}
-
-// state says which records there are. It is stored beside them in the same
-// transactions, so that none of them can be missing unnoticed.
-type state struct {
-	// first to next-1 are the sequence numbers of what waits, without a gap.
-	first, next uint64
-	// setAside is how many records are set aside.
-	setAside uint64
-}
-
-const stateSize = 4 + 3*8
-
-func (s state) value() []byte {
-	b := make([]byte, 4, stateSize)
-	for _, n := range []uint64{s.first, s.next, s.setAside} {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	binary.BigEndian.PutUint32(b, checksum(stateKey, b[4:]))
-	return b
-}
-
-func parseState(value []byte) (state, error) {
-	if len(value) != stateSize {
-		return state{}, fmt.Errorf("it has %d bytes, not %d", len(value), stateSize)
-	}
-	if binary.BigEndian.Uint32(value) != checksum(stateKey, value[4:]) {
-		return state{}, errChecksum
-	}
-	s := state{
-		first: binary.BigEndian.Uint64(value[4:]), next: binary.BigEndian.Uint64(value[12:]), setAside: binary.BigEndian.Uint64(value[20:]),
-	}
-	if s.first > s.next {
-		return s, errors.New("it begins behind its end")
-	}
-	return s, nil
 }

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,10 +24,9 @@ type Salvaged struct {
 // a new spool in the directory into, which must not hold one; [Open] that next. It
 // changes nothing in dir, which no process may have open.
 //
-// It looks at each page of the file and each sector of the journal for records whose
-// checksums match, and relies on nothing that leads to them. So it may also find
-// events which were passed on already; the next store knows them by their IDs and
-// keeps each once.
+// It looks at each sector of each file and goes on behind what is damaged. So it may
+// also find events which were passed on already; the next store knows them by their
+// IDs and keeps each once.
 func Salvage(dir, into string) (Salvaged, error) {
 	found, err := salvage(dir, into)
 	if err != nil {
@@ -38,238 +35,183 @@ func Salvage(dir, into string) (Salvaged, error) {
 	return found, nil
 }
 
-func salvage(dir, into string) (found Salvaged, err error) {
-	journal := filepath.Join(dir, journalName)
-	from, err := os.Open(filepath.Join(dir, fileName))
-	if _, missing := os.Stat(journal); errors.Is(err, fs.ErrNotExist) && missing == nil {
-		from, err = nil, nil // lost, but not the journal
-	}
-	if err != nil {
-		return found, err
-	}
-	defer from.Close() // of nil, too
+func salvage(dir, into string) (_ Salvaged, err error) {
 	o, err := own(dir)
 	if err != nil {
-		return found, err
+		return Salvaged{}, err
 	}
-	defer o.file.Close()
-
+	defer o.release()
+	paths, err := segmentPaths(dir)
+	if err != nil {
+		return Salvaged{}, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, asideName)); err == nil {
+		paths = append(paths, filepath.Join(dir, asideName))
+	}
+	if len(paths) == 0 {
+		return Salvaged{}, fmt.Errorf("%s has no segment: %w", dir, fs.ErrNotExist)
+	}
 	if err := os.MkdirAll(into, 0o700); err != nil {
-		return found, err
+		return Salvaged{}, err
 	}
 	to, err := own(into)
 	if err != nil {
-		return found, err
+		return Salvaged{}, err
 	}
-	signed := false
-	defer func() { err = errors.Join(err, to.release(signed)) }()
-	if _, err := os.Stat(filepath.Join(into, fileName)); !errors.Is(err, fs.ErrNotExist) || to.had(fileName) {
-		return found, fmt.Errorf("%s holds a spool already: name a new directory", into)
+	defer func() { err = errors.Join(err, to.release()) }()
+	if holdsSpool(into) {
+		return Salvaged{}, fmt.Errorf("%s holds a spool already: name a new directory", into)
 	}
+	f := finder{seen: map[uuid.UUID]bool{}, broken: map[string]bool{}, whole: map[string]bool{}}
+	return f.copy(dir, into, paths)
+}
 
-	f := newFinder()
-	if from != nil {
-		if err := f.file(from); err != nil {
-			return found, err
+// finder copies records to a new spool, each event once.
+type finder struct {
+	log           *log
+	aside         *asideLog
+	first         uint64 // what was passed on, if the cursor can be read
+	together      []record
+	bytes         int64
+	seen          map[uuid.UUID]bool
+	broken, whole map[string]bool // records, by file and key
+	found         Salvaged
+}
+
+// copy writes the new spool; its cursor comes last, without which it is none.
+func (f *finder) copy(dir, into string, paths []string) (Salvaged, error) {
+	if c, err := os.Open(filepath.Join(dir, cursorName)); err == nil {
+		p, _ := readPosition(c)
+		f.first = p.first
+		c.Close()
+	}
+	f.log = &log{dir: into, segmentBytes: defaultTuning.segmentBytes}
+	defer f.log.end()
+	f.aside = &asideLog{path: filepath.Join(into, asideName), end: 1, stale: map[uint64]bool{}}
+	defer f.aside.close()
+	numbers := map[string]uint32{}
+	for _, path := range paths {
+		if err := f.each(path, func(s sector) { numbers[path] = max(numbers[path], s.number) }); err != nil {
+			return f.found, err
 		}
 	}
-	if err := f.journal(journal); err != nil {
-		return found, err
+	// What is set aside does not wait, so it comes first.
+	slices.SortFunc(paths, func(a, b string) int {
+		if filepath.Base(a) == asideName {
+			return -1
+		}
+		if filepath.Base(b) == asideName {
+			return 1
+		}
+		return cmp.Compare(numbers[a], numbers[b])
+	})
+	for _, path := range paths {
+		if err := f.salvage(path, numbers[path]); err != nil {
+			return f.found, err
+		}
 	}
-	places := f.places
 	for key := range f.whole {
 		delete(f.broken, key)
 	}
-	found.Unreadable = len(f.broken)
-	var waiting, aside []place
-	for _, p := range places {
-		if p.kind == kindSetAside {
-			aside = append(aside, p)
-		} else {
-			waiting = append(waiting, p)
-		}
+	f.found.Unreadable = len(f.broken)
+	made, err := createCursor(into, position{newest: f.log.number, aside: f.aside.number, asideEnd: f.aside.end})
+	if err == nil {
+		err = made.close()
 	}
-	byNumber := func(a, b place) int { return cmp.Compare(a.seq, b.seq) }
-	slices.SortFunc(waiting, byNumber)
-	slices.SortFunc(aside, byNumber)
-	found.Waiting, found.SetAside = len(waiting), len(aside)
-	first := uint64(len(aside))
-	s := state{first: first, next: first + uint64(len(waiting)), setAside: uint64(len(aside))}
-	if err := createJournal(into, defaultTuning.journalBytes); err != nil {
-		return found, err
+	return f.found, err
+}
+
+// each visits the sound sectors of a file.
+func (f *finder) each(path string, visit func(sector)) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	_, err = writeFile(into, s, defaultTuning.segmentBytes, readPlaces(from, aside, 0), readPlaces(from, waiting, first))
-	signed = err == nil
-	return found, err
-}
-
-// place is where in the file a whole record is, or the record itself.
-type place struct {
-	seq    uint64
-	kind   byte
-	key    int64 // its offset, the value follows
-	size   int
-	record *record // of the journal, in which it may be scattered
-}
-
-// finder collects records. Of an event that occurs often the newest record counts.
-type finder struct {
-	places        map[uuid.UUID]place
-	broken, whole map[string]bool // by their keys
-}
-
-func newFinder() *finder {
-	return &finder{places: map[uuid.UUID]place{}, broken: map[string]bool{}, whole: map[string]bool{}}
-}
-
-func (f *finder) add(r *record, p place) {
-	f.whole[string(keyOf(r.seq))] = true
-	if old, ok := f.places[r.id]; !ok || r.seq > old.seq || r.seq == old.seq && r.kind == kindSetAside {
-		p.seq, p.kind = r.seq, r.kind
-		f.places[r.id] = p
-	}
-}
-
-// cut notes the record that data begin with as not whole, if they show which it is.
-func (f *finder) cut(data []byte) {
-	if len(data) >= keySize {
-		f.broken[string(data[:keySize])] = true
-	}
-}
-
-// file looks for records in every page that could be a leaf, and in the buckets
-// that are stored within a page.
-func (f *finder) file(file *os.File) error {
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
-	note := func(at, key int64, k, v []byte) {
-		if len(k) != keySize || len(v) < headSize {
-			return
+	scan := &scanner{file: file, number: 1<<32 - 1, end: uint32(min(info.Size()/sectorSize, 1<<32-1))}
+	for scan.at < scan.end {
+		at := scan.at
+		s, written, err := scan.raw()
+		if err != nil && !errors.Is(err, errUnsound) {
+			scan.seek(at + readAhead) // what the disk cannot read
 		}
-		if r, err := parseRecord(k, v); err == nil {
-			f.add(&r, place{key: at + key, size: len(v)})
-		} else {
-			f.broken[string(k)] = true
+		if err == nil && written {
+			visit(s)
 		}
-	}
-	for at := int64(0); at < info.Size(); at += pageSize {
-		page := make([]byte, min(pageSize, info.Size()-at))
-		if _, err := file.ReadAt(page, at); err != nil {
-			return err
-		}
-		if len(page) < headerSize || pageFlags(page) != leafPage {
-			continue
-		}
-		// The record of a large event goes on in the pages that follow.
-		if more := int64(native.Uint32(page[12:])); more > 0 {
-			page = make([]byte, min((more+1)*pageSize, info.Size()-at, maxLeaf))
-			if _, err := file.ReadAt(page, at); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-		}
-		eachElement(page, func(offset int, k, v []byte) {
-			note(at, int64(offset), k, v)
-			// A small bucket is stored within its parent.
-			if inner := offset + len(k) + 16; len(v) > 16 && native.Uint64(v) == 0 {
-				eachElement(v[16:], func(offset int, k, v []byte) { note(at, int64(inner+offset), k, v) })
-			}
-		})
 	}
 	return nil
 }
 
-// journal looks for records in every sound sector of the newest epoch. Behind a
+// salvage looks for records in every sound sector of what the file held last. Behind a
 // damaged one it goes on where the next record begins.
-func (f *finder) journal(path string) error {
-	image, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var sectors []sector
-	epoch := uint32(0)
-	for i := range len(image) / sectorSize {
-		s, written, err := parseSector(image[i*sectorSize:][:sectorSize], uint32(i))
-		if err == nil && written && i > 0 {
-			sectors = append(sectors, s)
-			epoch = max(epoch, s.epoch)
-		}
-	}
+func (f *finder) salvage(path string, number uint32) (err error) {
 	var data []byte // from the beginning of a record on
 	next := sector{}
-	for _, s := range sectors {
-		if s.epoch != epoch {
-			continue
+	eachErr := f.each(path, func(s sector) {
+		if s.number != number || s.index == 0 || err != nil {
+			return
 		}
 		switch {
 		case s.index == next.index && s.group == next.group:
 			data = append(data, s.data...)
 		case s.start != noRecord:
-			f.cut(data)
+			f.cut(path, data)
 			data = slices.Clone(s.data[s.start:])
 		default:
-			continue
+			return
 		}
 		next = sector{index: s.index + 1, group: s.group}
 		for {
-			r, n, err := parseInGroup(data)
-			if err != nil {
-				f.cut(data)
+			r, n, err2 := parseInGroup(data)
+			if err2 != nil {
+				f.cut(path, data)
 			} else if n > 0 {
-				f.add(&r, place{record: &r})
+				err = errors.Join(err, f.add(path, r, data[:keySize]))
 			}
 			if n == 0 {
 				break
 			}
 			data = data[n:]
 		}
-	}
-	f.cut(data)
-	return nil
+	})
+	f.cut(path, data)
+	return errors.Join(eachErr, err, f.flush())
 }
 
-// maxLeaf bounds how much a page's header can make salvage read.
-const maxLeaf = 64 << 20
-
-// eachElement calls f with every element that lies within the page.
-func eachElement(page []byte, f func(offset int, key, value []byte)) {
-	if len(page) < headerSize {
-		return
-	}
-	for i := range min(pageCount(page), (len(page)-headerSize)/elementSize) {
-		at := headerSize + elementSize*i
-		e := page[at:]
-		start := uint64(at) + uint64(native.Uint32(e[4:]))
-		keyEnd := start + uint64(native.Uint32(e[8:]))
-		end := keyEnd + uint64(native.Uint32(e[12:]))
-		if end <= uint64(len(page)) {
-			f(int(start), page[start:keyEnd], page[keyEnd:end])
-		}
+// cut notes the record that data begin with as not whole, if they show which it is.
+func (f *finder) cut(path string, data []byte) {
+	if len(data) >= keySize {
+		f.broken[path+string(data[:keySize])] = true
 	}
 }
 
-// readPlaces reads the records again and numbers them anew from first.
-func readPlaces(f *os.File, places []place, first uint64) iter.Seq2[record, error] {
-	return func(yield func(record, error) bool) {
-		for i, p := range places {
-			var r record
-			var err error
-			if p.record != nil {
-				r = *p.record
-			} else {
-				b := make([]byte, keySize+p.size)
-				if _, err = f.ReadAt(b, p.key); err == nil {
-					r, err = parseRecord(b[:keySize], b[keySize:])
-				}
-			}
-			r.seq = first + uint64(i)
-			if !yield(r, err) || err != nil {
-				return
-			}
-		}
+func (f *finder) add(path string, r record, key []byte) error {
+	f.whole[path+string(key)] = true
+	if f.seen[r.id] || r.kind == kindWaiting && r.seq < f.first {
+		return nil
 	}
+	f.seen[r.id] = true
+	r.payload = slices.Clone(r.payload)
+	f.together = append(f.together, r)
+	if f.bytes += r.cost(); f.bytes < 1<<20 {
+		return nil
+	}
+	return f.flush()
+}
+
+// flush writes what was found in one file.
+func (f *finder) flush() (err error) {
+	if len(f.together) > 0 && f.together[0].kind == kindSetAside {
+		f.found.SetAside += len(f.together)
+		err = f.aside.append(f.together)
+	} else if len(f.together) > 0 {
+		f.found.Waiting += len(f.together)
+		_, err = f.log.append(f.together)
+	}
+	f.together, f.bytes = nil, 0
+	return err
 }

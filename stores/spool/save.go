@@ -2,7 +2,6 @@ package spool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,10 +9,6 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 )
-
-// roomWait is how long a Save waits for room at most before it lets the recorder
-// decide whether there is time to try again.
-const roomWait = 100 * time.Millisecond
 
 // Save implements [core.Store]: it returns when the events are synced to disk. An
 // event that the spool holds already is not stored again.
@@ -37,19 +32,16 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		records[i].payload = slab[start:len(slab):len(slab)]
 	}
 	if err := s.acquire(ctx); err != nil {
-		return notStored(len(events), err, true)
+		return notStored(len(events), err, false)
 	}
 	defer s.release()
-	if err := s.repair(); err != nil {
-		return notStored(len(events), err, errors.Is(err, ErrClosed))
-	}
-	add, full, err := s.admit(ctx, records)
+	add, full, err := s.admit(records)
 	if err != nil {
 		return notStored(len(events), err, true)
 	}
 	if len(add) > 0 {
-		if err := s.append(add); err != nil {
-			return core.FailAll(len(events), core.Failure{Err: err, Retry: true, Unknown: true})
+		if f := s.append(add); f != nil {
+			return core.FailAll(len(events), *f)
 		}
 	}
 	if len(full) == 0 {
@@ -57,35 +49,52 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	}
 	failures := make([]core.Failure, len(full))
 	for i, index := range full {
-		failures[i] = core.Failure{Index: index, Err: fmt.Errorf("auditing: %w", ErrFull), Retry: true, Lasting: !s.cfg.WaitForRoom}
+		f := core.Failure{Index: index, Err: fmt.Errorf("auditing: %w", ErrFull), Retry: true, Lasting: !s.cfg.WaitForRoom}
+		if cost := records[index].cost(); cost > s.cfg.MaxBytes {
+			f.Err = fmt.Errorf("auditing: the event takes %d bytes in the spool, which never holds more than %d: raise Config.MaxBytes", cost, s.cfg.MaxBytes)
+			f.Lasting = true
+		}
+		failures[i] = f
 	}
 	return &core.BatchError{Failures: failures}
 }
 
-// admit returns the records that are new and have room, and the indexes of those
-// that have none. It wants s.writer to be held.
-func (s *Store) admit(ctx context.Context, records []record) (add []record, full []int, err error) {
-	waited := !s.cfg.WaitForRoom
-	for {
-		add, full, err = s.fitting(records)
-		if err != nil || len(full) == 0 || len(add) > 0 || waited {
-			return add, full, err
-		}
-		waited = true
-		s.awaitRoom(ctx)
+// append stores records that wait, or says why not. It wants s.writer to be held.
+func (s *Store) append(add []record) *core.Failure {
+	unknown, err := false, s.cursor.inPlace()
+	if err == nil {
+		unknown, err = s.log.append(add)
 	}
+	if err != nil {
+		f := core.Failure{Err: fmt.Errorf("auditing: writing to the spool: %w", err), Retry: true, Unknown: unknown}
+		if !unknown && noSpace(err) {
+			f.Err = fmt.Errorf("auditing: the disk of the spool's directory %s is full: make room on it: %w", s.dir, err)
+			f.Lasting = !s.cfg.WaitForRoom
+		}
+		return &f
+	}
+	s.cursor.set(func(p *position) { p.newest = s.log.number }) // it may say less
+	s.mu.Lock()
+	for i := range add {
+		s.count(&add[i])
+	}
+	s.behind = s.log.next
+	s.tail.add(add, s.tune.tailBytes)
+	s.changed.Broadcast()
+	s.mu.Unlock()
+	s.warnFilling()
+	return nil
 }
 
-func (s *Store) fitting(records []record) (add []record, full []int, err error) {
+// admit returns the records that are new and have room, and the indexes of those
+// that have none. It wants s.writer to be held.
+func (s *Store) admit(records []record) (add []record, full []int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		return nil, nil, ErrClosed
 	}
-	room := s.cfg.MaxBytes - s.contents.bytes
-	for _, b := range s.settleable() {
-		room += b.bytes - b.leaves() // the same commit deletes the rest
-	}
+	room := s.cfg.MaxBytes - s.bytes
 	batch := make(map[uuid.UUID]struct{}, len(records))
 	add = make([]record, 0, len(records))
 	for i := range records {
@@ -106,25 +115,6 @@ func (s *Store) fitting(records []record) (add []record, full []int, err error) 
 	return add, full, nil
 }
 
-// awaitRoom lets others write until some of what waits was deleted, or for a while.
-// It wants s.writer to be held, and holds it again when it returns.
-func (s *Store) awaitRoom(ctx context.Context) {
-	s.release()
-	wait := roomWait
-	if end, ok := ctx.Deadline(); ok {
-		// "No room" has to be said in time: an audit that is still waiting for its
-		// answer when its time is up does not know whether it was stored.
-		wait = min(wait, time.Until(end)/2)
-	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	s.mu.Lock()
-	first := s.contents.first
-	s.waitFor(ctx, func() bool { return s.contents.first != first || len(s.settleable()) > 0 || s.closing })
-	s.mu.Unlock()
-	s.writer <- struct{}{}
-}
-
 // waitFor waits until cond holds or ctx ends. It wants s.mu to be held, as cond does.
 func (s *Store) waitFor(ctx context.Context, cond func() bool) error {
 	stop := context.AfterFunc(ctx, func() {
@@ -140,4 +130,11 @@ func (s *Store) waitFor(ctx context.Context, cond func() bool) error {
 		s.changed.Wait()
 	}
 	return nil
+}
+
+// isClosed reports whether Close was called.
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
 }

@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -10,12 +11,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.etcd.io/bbolt"
 
 	"github.com/auditing-go/auditing/core"
 )
 
-// Refused is an event that is set aside because the next store refused it for good.
+// Refused is an event that is set aside because the next store refused it for its own
+// content.
 type Refused struct {
 	Event core.Event
 	// Reason is what the next store said, at most 4 KiB of it.
@@ -24,14 +25,14 @@ type Refused struct {
 	At time.Time
 }
 
-// together is how many set-aside events are read or moved in one transaction.
-const together = 256
-
-// SetAside yields the events that are set aside, in the order in which they came.
+// SetAside yields the events that are set aside, in the order in which they were.
 // An error ends it.
 func (s *Store) SetAside(ctx context.Context) iter.Seq2[Refused, error] {
 	return func(yield func(Refused, error) bool) {
-		for r, err := range s.asideRecords(ctx) {
+		for r, err := range s.asideRecords() {
+			if err == nil {
+				err = context.Cause(ctx)
+			}
 			var refused Refused
 			if err == nil {
 				refused.Event, err = r.event()
@@ -45,34 +46,23 @@ func (s *Store) SetAside(ctx context.Context) iter.Seq2[Refused, error] {
 }
 
 // asideRecords reads in pieces, so that nothing is held while they are used.
-func (s *Store) asideRecords(ctx context.Context) iter.Seq2[record, error] {
+func (s *Store) asideRecords() iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
-		for from := uint64(0); ; {
-			err := context.Cause(ctx)
-			var some []record
-			if err == nil {
-				err = s.view(func(d *disk, tx *bbolt.Tx) error {
-					return d.bucket(tx, setAsideBucket, from, func(r record) error {
-						if some = append(some, r); len(some) == together {
-							return errStop
-						}
-						return nil
-					})
-				})
-			}
+		for from := (place{}); ; {
+			records, next, err := s.aside.some(from)
 			if err != nil {
 				yield(record{}, err)
 				return
 			}
-			for _, r := range some {
+			if len(records) == 0 {
+				return
+			}
+			for _, r := range records {
 				if !yield(r, nil) {
 					return
 				}
-				from = r.seq + 1
 			}
-			if len(some) < together {
-				return
-			}
+			from = next
 		}
 	}
 }
@@ -81,69 +71,76 @@ func (s *Store) asideRecords(ctx context.Context) iter.Seq2[record, error] {
 // store once more. It returns how many of them were set aside. What is refused
 // again is set aside again.
 func (s *Store) Retry(ctx context.Context, ids ...uuid.UUID) (int, error) {
-	n := 0
+	s.retrying.Lock()
+	defer s.retrying.Unlock()
+	if s.isClosed() {
+		return 0, ErrClosed
+	}
+	limit := s.aside.limit() // what is set aside from now on is not meant
 	var some []record
+	var moved []uint64
 	move := func() error {
-		moved, err := s.retry(ctx, some)
-		n += moved
+		if len(some) == 0 {
+			return nil
+		}
+		seqs := make([]uint64, len(some))
+		for i := range some {
+			seqs[i] = some[i].seq
+		}
+		err := s.waitAgain(ctx, some)
+		if err == nil {
+			moved = append(moved, seqs...)
+		}
 		some = some[:0]
 		return err
 	}
-	// What is set aside from now on is not meant.
-	s.mu.Lock()
-	end := s.contents.next
-	s.mu.Unlock()
-	for r, err := range s.asideRecords(ctx) {
-		if err != nil {
-			return n, err
-		}
-		if r.seq >= end {
+	var err error
+	for r, err2 := range s.asideRecords() {
+		if err = err2; err != nil || r.seq >= limit {
 			break
 		}
 		if len(ids) > 0 && !slices.Contains(ids, r.id) {
 			continue
 		}
 		if some = append(some, r); len(some) == together {
-			if err := move(); err != nil {
-				return n, err
+			if err = move(); err != nil {
+				break
 			}
 		}
 	}
-	return n, move()
+	if err == nil {
+		err = move()
+	}
+	if len(moved) > 0 {
+		// Until this is done a crash leaves them set aside, too.
+		err = errors.Join(err, s.aside.drop(moved))
+	}
+	return len(moved), err
 }
 
-// retry moves records back to those that wait, unless somebody has done so.
-func (s *Store) retry(ctx context.Context, records []record) (int, error) {
+// waitAgain writes records that are set aside to the end of what waits.
+func (s *Store) waitAgain(ctx context.Context, records []record) error {
 	if err := s.acquire(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	defer s.release()
-	if err := s.repair(); err != nil {
-		return 0, err
+	if s.isClosed() {
+		return ErrClosed
+	}
+	cost := int64(0)
+	for i := range records {
+		r := &records[i]
+		cost += r.cost()
+		r.kind, r.setAt, r.reason = kindWaiting, 0, ""
+	}
+	if f := s.append(records); f != nil {
+		return f.Err
 	}
 	s.mu.Lock()
-	closing := s.closing
-	s.mu.Unlock()
-	if closing {
-		return 0, ErrClosed
-	}
-	var still []record
-	err := s.view(func(_ *disk, tx *bbolt.Tx) error {
-		b := tx.Bucket(setAsideBucket)
-		for _, r := range records {
-			if b != nil && b.Get(keyOf(r.seq)) != nil {
-				still = append(still, r)
-			}
-		}
-		return nil
-	})
-	if err != nil || len(still) == 0 {
-		return 0, err
-	}
-	if err := s.commit(change{retry: still}); err != nil {
-		return 0, err
-	}
-	return len(still), nil
+	defer s.mu.Unlock()
+	s.bytes -= cost
+	s.setAside -= uint64(len(records))
+	return nil
 }
 
 // Export writes the events that are set aside to w, one JSON object a line with

@@ -1,4 +1,4 @@
-// Package spool keeps audits in a file on the local disk until another store has
+// Package spool keeps audits in files on the local disk until another store has
 // taken them, so that an application goes on while its database is away.
 //
 //	next, err := stores.Open(ctx, "postgres_auto", "host=127.0.0.1 user=postgres dbname=mydb")
@@ -7,31 +7,43 @@
 // Save returns when its events are synced to disk; in the background they are
 // passed on and deleted once the next store has acknowledged them. An event may be
 // passed on twice, after a crash for instance; by its ID the next store keeps it
-// once. An event that the next store refuses for good is set aside with its
-// reason: see [Store.SetAside], [Store.Retry] and [Store.Export].
+// once. An event that the next store refuses for its own content is set aside with the
+// reason: see [Store.SetAside], [Store.Retry] and [Store.Export]. For any other reason
+// events wait, and [Stats.Outage] says why.
 //
 // Importing the package registers the drivers "spool+postgres_auto",
 // "spool+sqlite" and so on, one for each other driver. Their dsn is the directory,
-// a semicolon, and the other driver's dsn as it is:
+// settings if there are any, and the other driver's dsn as it is, with semicolons
+// between them:
 //
 //	stores.Open(ctx, "spool+postgres_auto", "dir=/var/lib/app/audits;host=127.0.0.1 dbname=mydb")
+//	stores.Open(ctx, "spool+postgres_auto", "dir=/var/lib/app/audits;max_bytes=4GiB;wait_for_room=true;warn_age=10m;host=127.0.0.1 dbname=mydb")
+//
+// The settings are those of [Config]. The other store may be away: its dsn is looked
+// at, and it is opened as soon as it can be.
 //
 // The directory must be on a local disk; it is created when it is missing. One
-// process owns it at a time.
+// process owns it at a time. When it is deleted or moved while it is open, audits
+// fail until it is back.
+//
+// # Damage
+//
+// Open reads all that waits, and names what is damaged or missing. One thing cannot be
+// told from a Save that did not return: that a disk lost the end of what was written
+// last, in whole sectors. That is noticed only if it was passed on already.
 package spool
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
+	"math"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -47,12 +59,12 @@ const (
 // Config sets up a [Store]. Its zero value works.
 type Config struct {
 	// MaxBytes bounds the events in the spool, those set aside included, in bytes
-	// as they are stored. The file itself may take up to twice as much for a while,
-	// and beside it is a journal of 4 MiB. Defaults to [DefaultMaxBytes]. At 80 % a
-	// warning is logged.
+	// as they are stored. The files may take more: each Save takes whole sectors of 512
+	// bytes, and up to 16 MiB are kept for what comes. Defaults to [DefaultMaxBytes]. At
+	// 80 % a warning is logged.
 	MaxBytes int64
-	// WaitForRoom makes audits wait for room in a full spool until their time is
-	// over. Without it they fail at once with [ErrFull].
+	// WaitForRoom makes audits wait for room in a full spool, or on a full disk, until
+	// their time is over. Without it they fail at once.
 	WaitForRoom bool
 	// WarnAge is the age of the oldest waiting event at which a warning is logged.
 	// Nothing is ever deleted for its age. Defaults to [DefaultWarnAge].
@@ -71,22 +83,20 @@ var (
 // Store is a [core.Store] that keeps events on disk until the next store has them.
 // It is safe for concurrent use. Make it with [Open] and end it with [Store.Close].
 type Store struct {
-	dir   string
-	next  core.Store
-	cfg   Config
-	tune  tuning
-	owner *owner
+	dir    string
+	next   core.Store
+	cfg    Config
+	tune   tuning
+	owner  *owner
+	log    *log
+	cursor *cursor
+	aside  *asideLog
 
-	// writer is held while writing to the disk; a channel, so that Save can give up
-	// waiting for it. Only its holder changes what disk and contents are.
-	writer chan struct{}
-	// diskMu is held by readers, and by whoever exchanges the disk.
-	diskMu sync.RWMutex
-	disk   *disk
-	// For the holder of writer:
-	journal *journal
-	broken  error // why nothing can be written any more
-	unsure  bool  // whether the last commit took effect
+	// writer is held while writing to the log; a channel, so that Save can give up
+	// waiting for it.
+	writer   chan struct{}
+	retrying sync.Mutex // held by Retry
+	tidying  sync.Mutex // held while segments are freed
 
 	// base ends when Close gives up on what the next store is being given.
 	base   context.Context
@@ -94,15 +104,23 @@ type Store struct {
 	work   sync.WaitGroup
 	saving chan struct{} // as many as the next store is given at once
 
-	mu       sync.Mutex
-	changed  *sync.Cond // something below has changed; on mu
-	contents            // as committed
+	mu      sync.Mutex
+	changed *sync.Cond // something below has changed; on mu
+	// ids are the events in the spool, with the number of the record that counts, or
+	// isAside. A record of another number counts no more.
+	ids               map[uuid.UUID]uint64
+	behind            uint64 // the sequence number behind the last record
+	waiting, setAside uint64
+	bytes             int64 // of all records that count
+	tail              tail
 	draining
 	warnings
 	closing bool          // nothing more is taken
 	stopped bool          // nothing more is passed on
 	closed  chan struct{} // made by Close, closed when it is through
 }
+
+const isAside = math.MaxUint64
 
 var (
 	_ core.Store   = (*Store)(nil)
@@ -116,25 +134,22 @@ type tuning struct {
 	batchEvents  int   // passed on at once
 	batchBytes   int64 //
 	segmentBytes int64
-	journalBytes int64
-	compactAbove int64 // a smaller file is left as it is
-	settleEvents int   // so many are deleted without waiting for a Save to do it
-	settleDelay  time.Duration
+	tailBytes    int64 // kept in memory, of what was saved last
+	windowBytes  int64 // passed on while something before it waits to be tried again
 	minBackoff   time.Duration
 	maxBackoff   time.Duration
 	attempt      time.Duration // one Save of the next store
 }
 
 var defaultTuning = tuning{
-	batchEvents: 10_000, batchBytes: 2 << 20, segmentBytes: 1 << 20, journalBytes: 4 << 20, compactAbove: 16 << 20,
-	settleEvents: 5000, settleDelay: 25 * time.Millisecond,
+	batchEvents: 10_000, batchBytes: 2 << 20, segmentBytes: 4 << 20, tailBytes: 4 << 20, windowBytes: 16 << 20,
 	minBackoff: 50 * time.Millisecond, maxBackoff: 5 * time.Second, attempt: 30 * time.Second,
 }
 
 // Open opens the spool in dir, which is created when it is missing, and starts to
 // pass on what it holds to next. Close closes next too.
 //
-// It reads all of the file first. What is damaged is an error that is [ErrDamaged]
+// It reads all that waits first. What is damaged is an error that is [ErrDamaged]
 // and says what to do; a directory that another process has open is [ErrOwned].
 func Open(dir string, next core.Store, cfg Config) (*Store, error) {
 	return open(dir, next, cfg, defaultTuning)
@@ -160,82 +175,86 @@ func open(dir string, next core.Store, cfg Config, tune tuning) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, next: next, cfg: cfg, tune: tune, owner: o, writer: make(chan struct{}, 1), saving: make(chan struct{}, inFlight)}
+	s := &Store{
+		dir: dir, next: next, cfg: cfg, tune: tune, owner: o,
+		writer: make(chan struct{}, 1), saving: make(chan struct{}, inFlight), ids: map[uuid.UUID]uint64{},
+	}
 	s.changed = sync.NewCond(&s.mu)
 	s.base, s.cancel = context.WithCancel(context.Background())
-	if err := s.openFile(); err != nil {
-		o.release(false)
+	if err := s.openFiles(); err != nil {
+		s.closeFiles()
+		o.release()
 		return nil, err
 	}
-	s.draining.init(s.first)
+	s.draining.init(s.cursor.now.first)
 	for range drainers {
 		s.work.Go(s.drain)
 	}
 	return s, nil
 }
 
-// openFile makes the files when there never were any, checks and opens them.
-func (s *Store) openFile() (err error) {
-	path := s.path()
-	_, err = os.Stat(path)
-	missing := errors.Is(err, fs.ErrNotExist)
-	_, err = os.Stat(filepath.Join(s.dir, journalName))
-	noJournal := errors.Is(err, fs.ErrNotExist)
-	if missing && (s.owner.had(fileName) || !noJournal && !isNew(s.dir)) {
-		return damaged(path, errors.New("the file is missing"))
-	}
-	if noJournal && !s.owner.had(journalName) {
-		// Nothing was saved yet, or by a version that had no journal.
-		if err := createJournal(s.dir, s.tune.journalBytes); err != nil {
-			return fmt.Errorf("auditing: making the spool's journal: %w", err)
-		}
-	}
-	if missing {
-		if _, err := writeFile(s.dir, state{}, s.tune.segmentBytes, nothing, nothing); err != nil {
-			return fmt.Errorf("auditing: making the spool: %w", err)
-		}
-	}
-	c, err := check(path)
-	if err != nil {
+// openFiles makes the cursor when there never was anything, and reads what there is.
+func (s *Store) openFiles() (err error) {
+	if s.cursor, err = openCursor(s.dir); err != nil {
 		return err
 	}
-	j, records, err := openJournal(s.dir)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err == nil {
-			return
+	if s.cursor == nil {
+		if holdsSpool(s.dir) {
+			return damaged(s.dir, errors.New(cursorName+" is missing"))
 		}
-		j.file.Close()
-		if s.disk != nil {
-			s.disk.close()
-		}
-	}()
-	if err := c.replay(j, records); err != nil {
-		return damaged(filepath.Join(s.dir, journalName), err)
-	}
-	if s.disk, err = openDisk(path, s.room()); err != nil {
-		return err
-	}
-	s.contents, s.journal = *c, j
-	if err := s.empty(); err != nil {
-		if s.broken != nil {
+		if s.cursor, err = createCursor(s.dir, position{}); err != nil {
 			return err
 		}
-		// There is no space: what the journal holds can be passed on all the same.
-		s.logger().Error("auditing: spool: opened as it is", "dir", s.dir, "error", err)
 	}
-	if err := s.owner.sign(fmt.Sprint(os.Getpid())); err != nil {
-		return fmt.Errorf("auditing: signing the spool's lock: %w", err)
+	s.aside, err = openAside(s.dir, s.cursor, func(r record) bool {
+		if _, twice := s.ids[r.id]; twice {
+			return false
+		}
+		s.ids[r.id] = isAside
+		s.setAside++
+		s.bytes += r.cost()
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	s.log, err = openLog(s.dir, s.tune.segmentBytes, s.cursor.now, func(r record) {
+		// What is set aside was so before the cursor passed it.
+		if _, twice := s.ids[r.id]; !twice {
+			s.count(&r)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	s.behind = s.log.next
+	s.tail.first = s.behind
+	if err := s.owner.sign(); err != nil && !noSpace(err) { // what is there can be passed on all the same
+		return err
 	}
 	return nil
 }
 
-func (s *Store) path() string { return filepath.Join(s.dir, fileName) }
+// count notes a record that waits. It wants s.mu to be held.
+func (s *Store) count(r *record) {
+	s.ids[r.id] = r.seq
+	s.waiting++
+	s.bytes += r.cost()
+}
 
-// room is the address space for the file: twice what it may hold.
-func (s *Store) room() int64 { return min(2*s.cfg.MaxBytes+64<<20, 1<<40) }
+func (s *Store) closeFiles() error {
+	var errs []error
+	if s.log != nil {
+		s.log.end()
+	}
+	if s.aside != nil {
+		errs = append(errs, s.aside.close())
+	}
+	if s.cursor != nil {
+		errs = append(errs, s.cursor.close())
+	}
+	return errors.Join(errs...)
+}
 
 // acquire waits for the right to write; the caller gives it back with release.
 func (s *Store) acquire(ctx context.Context) error {
@@ -254,16 +273,6 @@ func (s *Store) acquire(ctx context.Context) error {
 
 func (s *Store) release() { <-s.writer }
 
-// view runs f in a read transaction. The writer does not wait for it.
-func (s *Store) view(f func(d *disk, tx *bbolt.Tx) error) error {
-	s.diskMu.RLock()
-	defer s.diskMu.RUnlock()
-	if s.disk == nil {
-		return ErrClosed
-	}
-	return s.disk.db.View(func(tx *bbolt.Tx) error { return f(s.disk, tx) })
-}
-
 func (s *Store) logger() *slog.Logger {
 	if s.cfg.Logger != nil {
 		return s.cfg.Logger
@@ -271,7 +280,8 @@ func (s *Store) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// reasons returned to those whose events are certainly not stored.
+// notStored is for events that are certainly not stored; lasting says that this does
+// not change by itself.
 func notStored(n int, err error, lasting bool) error {
 	return core.FailAll(n, core.Failure{Err: err, Retry: true, Lasting: lasting})
 }

@@ -1,125 +1,45 @@
 package spool
 
-import (
-	"errors"
-	"fmt"
-	"slices"
+// tail is what was saved last, which is passed on from memory. Store.mu guards it.
+type tail struct {
+	records []record
+	first   uint64 // the sequence number of the first, or of the one that comes
+	bytes   int64
+}
 
-	"go.etcd.io/bbolt"
-)
-
-// replay takes over what the journal holds and the file does not: its records.
-func (c *contents) replay(j *journal, records []record) error {
-	raw := c.next
-	for _, r := range records {
-		if r.seq < c.filed.next {
-			continue
+// add takes records, whose numbers go on where the tail ends, and lets go of the oldest
+// when they are too many.
+func (t *tail) add(records []record, most int64) {
+	t.records = append(t.records, records...)
+	for i := range records {
+		t.bytes += records[i].cost()
+	}
+	if t.bytes > most {
+		n := 0
+		for drop := t.bytes - most/2; drop > 0 && n < len(t.records); n++ {
+			drop -= t.records[n].cost()
 		}
-		if r.seq != raw {
-			return fmt.Errorf("record %d comes where %d was expected", r.seq, raw)
-		}
-		raw++
-		if _, twice := c.ids[r.id]; twice {
-			// Of a Save that failed and was tried again, or of an event that was passed
-			// on before: what comes next cannot have the number that the journal expects.
-			j.uncertain = true
-			continue
-		}
-		r.seq = c.next
-		c.next++
-		c.bytes += r.cost()
-		c.ids[r.id] = struct{}{}
-		c.tail = append(c.tail, r)
-	}
-	return nil
-}
-
-// keep takes over what old has in memory only, when c was read from the file.
-func (c *contents) keep(old *contents) {
-	from := old.next
-	if len(old.tail) > 0 {
-		from = old.tail[0].seq
-	}
-	if c.next < from {
-		c.first, c.next = from, from // what was between is passed on
-	}
-	c.tail = slices.Clone(since(old.tail, c.next))
-	for i := range c.tail {
-		c.next++
-		c.bytes += c.tail[i].cost()
-		c.ids[c.tail[i].id] = struct{}{}
+		t.forget(t.first + uint64(n))
 	}
 }
 
-// since returns those of records, whose numbers follow one another, from a sequence
-// number on.
-func since(records []record, seq uint64) []record {
-	if len(records) == 0 || seq <= records[0].seq {
-		return records
-	}
-	return records[min(seq-records[0].seq, uint64(len(records))):]
-}
-
-// trim drops what was passed on from the tail.
-func (c *contents) trim() {
-	if c.tail = since(c.tail, c.first); len(c.tail) == 0 {
-		c.tail = nil // and with it what was before
-	}
-}
-
-// tailFrom returns what waits from a sequence number on; nothing when that is still
-// in the file.
-func (s *Store) tailFrom(seq uint64) []record {
-	tail := s.wholeTail()
-	if len(tail) == 0 || seq < tail[0].seq {
-		return nil
-	}
-	return since(tail, seq)
-}
-
-// waiting visits the records that wait, from a sequence number on: from memory those
-// that only the journal holds, or those in the file. f may return errStop.
-func (s *Store) waiting(from uint64, f func(record) error) error {
-	tail := s.tailFrom(from)
-	if len(tail) == 0 {
-		return s.view(func(d *disk, tx *bbolt.Tx) error { return d.waiting(tx, from, f) })
-	}
-	for i := range tail {
-		if err := f(tail[i]); errors.Is(err, errStop) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// wholeTail returns what waits and only the journal holds.
-func (s *Store) wholeTail() []record {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clip(s.tail)
-}
-
-// settleTail forgets what was passed on and only the journal holds: after a crash it
-// is passed on once more. It wants s.writer and s.mu to be held.
-func (s *Store) settleTail() {
-	n := 0
-	for _, b := range s.settleable() {
-		if b.from < s.filed.next || len(b.refused)+len(b.again) > 0 {
-			break
-		}
-		s.first = b.to
-		s.contents.bytes -= b.bytes
-		for _, id := range b.stored {
-			delete(s.ids, id)
-		}
-		n++
-	}
-	if n == 0 {
+// forget lets go of all before a sequence number.
+func (t *tail) forget(seq uint64) {
+	if seq <= t.first {
 		return
 	}
-	s.trim()
-	s.forget(n)
-	s.changed.Broadcast()
+	n := min(seq-t.first, uint64(len(t.records)))
+	for i := range t.records[:n] {
+		t.bytes -= t.records[i].cost()
+		t.records[i] = record{}
+	}
+	t.records, t.first = t.records[n:], t.first+n
+}
+
+// from returns all from a sequence number on, if they are there.
+func (t *tail) from(seq uint64) []record {
+	if seq < t.first || seq >= t.first+uint64(len(t.records)) {
+		return nil
+	}
+	return t.records[seq-t.first:]
 }
