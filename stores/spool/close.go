@@ -102,7 +102,7 @@ func (s *Store) end(ctx context.Context) error {
 	defer close(s.closed)
 	s.writer <- struct{}{}
 	s.tidy()
-	err := s.cursor.sync() // so that nothing is passed on again
+	err := s.note(true) // so that nothing is passed on again
 	if s.reader != nil {
 		s.reader.close()
 	}

@@ -3,7 +3,6 @@ package spool
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,152 +10,111 @@ import (
 )
 
 const (
-	cursorName  = segmentPrefix + "cursor"
-	cursorMagic = "auditing's spool's cursor 1\n"
+	cursorName  = "cursor"
+	cursorMagic = "auditing's spool 1\n"
+	cursorSize  = len(cursorMagic) + 4*8 + 4
 )
+
+// span says of a log that the records from first on, up to next, have to be there.
+type span struct{ first, next uint64 }
 
 // position is what the cursor says. What it says may lie behind what is so, as it is
 // synced only before a segment is freed: then something is passed on again, which the
-// next store knows by its ID. It never lies ahead, so that what it names must be there.
-type position struct {
-	first  uint64 // all records with a lower sequence number were passed on or set aside
-	newest uint32 // the number of the newest segment; 0 before there is one
-	// aside is the number of the log of what was set aside, 0 before there is one, and
-	// asideEnd the sector behind its last group.
-	aside, asideEnd uint32
-}
+// next store knows by its ID. It never lies ahead.
+type position struct{ waiting, aside span }
 
-// cursor is the file that keeps the position: one sector, which is written in place.
-type cursor struct {
-	mu    sync.Mutex
-	file  *file
-	now   position
-	doubt bool // what the file says: it is made anew
-}
-
-// image is the sector that says p.
 func (p position) image() []byte {
-	data := binary.BigEndian.AppendUint64([]byte(cursorMagic), p.first)
-	for _, n := range []uint32{p.newest, p.aside, p.asideEnd} {
-		data = binary.BigEndian.AppendUint32(data, n)
+	b := []byte(cursorMagic)
+	for _, n := range []uint64{p.waiting.first, p.waiting.next, p.aside.first, p.aside.next} {
+		b = binary.BigEndian.AppendUint64(b, n)
 	}
-	return appendSector(nil, sector{start: noRecord, last: true, data: data})
+	return binary.BigEndian.AppendUint32(b, checksum(b))
 }
 
-func parsePosition(image []byte) (p position, err error) {
-	if len(image) != sectorSize {
-		return p, fmt.Errorf("the file has %d bytes instead of %d", len(image), sectorSize)
+func parsePosition(b []byte) (position, error) {
+	if len(b) != cursorSize || string(b[:len(cursorMagic)]) != cursorMagic {
+		return position{}, errors.New("it is no cursor, or of a newer version")
 	}
-	s, written, err := parseSector(image, 0)
-	if err != nil || !written {
-		return p, errors.Join(err, errors.New("the file does not begin as a cursor"))
+	if binary.BigEndian.Uint32(b[cursorSize-4:]) != checksum(b[:cursorSize-4]) {
+		return position{}, errChecksum
 	}
-	magic := len(cursorMagic)
-	if len(s.data) != magic+20 || string(s.data[:magic]) != cursorMagic {
-		return p, errors.New("it is of no known version: a newer one may have written it")
-	}
-	n := s.data[magic:]
-	return position{
-		first: binary.BigEndian.Uint64(n), newest: binary.BigEndian.Uint32(n[8:]),
-		aside: binary.BigEndian.Uint32(n[12:]), asideEnd: binary.BigEndian.Uint32(n[16:]),
-	}, nil
+	n := func(i int) uint64 { return binary.BigEndian.Uint64(b[len(cursorMagic)+8*i:]) }
+	return position{span{n(0), n(1)}, span{n(2), n(3)}}, nil
 }
 
-func createCursor(dir string, p position) (*cursor, error) {
-	f, _, err := create(filepath.Join(dir, cursorName), filled(p.image(), sectorSize))
-	if err != nil {
-		return nil, fmt.Errorf("auditing: making the spool: %w", err)
-	}
-	return &cursor{file: f, now: p}, nil
-}
-
-// openCursor returns nil for a directory that has none.
-func openCursor(dir string) (*cursor, error) {
+// readCursor returns the error fs.ErrNotExist for a directory that has none.
+func readCursor(dir string) (position, error) {
 	path := filepath.Join(dir, cursorName)
-	f, err := openFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("auditing: opening the spool: %w", err)
-	}
-	p, err := readPosition(f.File)
-	if err != nil {
-		f.Close()
-		return nil, damaged(path, err)
-	}
-	return &cursor{file: f, now: p}, nil
-}
-
-func readPosition(f *os.File) (position, error) {
-	info, err := f.Stat()
+	info, err := os.Stat(path)
 	if err != nil {
 		return position{}, err
 	}
-	image := make([]byte, min(info.Size(), sectorSize+1))
-	if _, err := f.ReadAt(image, 0); err != nil && len(image) > 0 {
+	if info.Size() != int64(cursorSize) {
+		return position{}, damaged(path, errors.New("it has not the length of a cursor"))
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
 		return position{}, err
 	}
-	return parsePosition(image)
+	p, err := parsePosition(b)
+	if err != nil {
+		return position{}, damaged(path, err)
+	}
+	return p, nil
 }
 
-// set changes the position and writes it. It is durable once sync has returned.
-func (c *cursor) set(change func(*position)) error {
-	if c == nil { // Salvage has none yet
-		return nil
-	}
+// cursor is the file that keeps the position.
+type cursor struct {
+	path string
+
+	mu   sync.Mutex
+	file *os.File // nil when it has to be made anew, as nobody knows what is in it
+	said position
+}
+
+// set writes the position that now returns. It is durable when the cursor is new, or
+// with sync.
+func (c *cursor) set(now func() position, sync bool) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now
-	if change(&now); now == c.now && !c.doubt {
-		return nil
-	}
-	if c.doubt {
-		f, _, err := create(c.file.Name(), filled(now.image(), sectorSize))
-		if err != nil {
-			return err
-		}
-		c.file.Close()
-		c.file, c.doubt = f, false
-	} else if _, err := c.file.WriteAt(now.image(), 0); err != nil {
-		c.doubt = true
+	p := now()
+	if c.file == nil {
+		c.file, _, err = create(c.path, c.path+newSuffix, p.image(), int64(cursorSize))
+		c.said = p
 		return err
 	}
-	c.now = now
-	return nil
-}
-
-func (c *cursor) sync() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.doubt {
-		return errors.New("the cursor could not be written")
+	if p != c.said {
+		_, err = c.file.WriteAt(p.image(), 0)
+		c.said = p
 	}
-	err := syncData(c.file.File)
-	c.doubt = err != nil
+	if err == nil && sync {
+		err = syncData(c.file)
+	}
+	if err != nil {
+		c.file.Close()
+		c.file = nil
+	}
 	return err
-}
-
-func (c *cursor) inPlace() error {
-	if c == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.file.inPlace()
-}
-
-func (c *cursor) position() position {
-	if c == nil {
-		return position{}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
 }
 
 func (c *cursor) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.file == nil {
+		return nil
+	}
 	return c.file.Close()
+}
+
+// holdsSpool reports whether dir holds anything of a spool.
+func holdsSpool(dir string) bool {
+	if _, err := os.Lstat(filepath.Join(dir, cursorName)); !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	for _, name := range []string{waitingName, asideName} {
+		if segments, err := segmentsIn(dir, name); err != nil || len(segments) > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// batch is what one Save of the next store is given: the events from-to, without to.
+// batch is what one Save of the next store is given.
 type batch struct {
-	from, to uint64
-	bytes    int64 // in the spool
-	oldest   int64 // when its first event arrived, µs since 1970
+	to     uint64 // the sequence number behind it
+	bytes  int64  // in the spool
+	oldest int64  // when its first event arrived, µs since 1970
 	// records are those of which nothing has become yet, and events what they hold.
 	records []record
 	events  []core.Event
@@ -127,7 +127,7 @@ func refusal(r record, why error) record {
 		why = errNoReason
 	}
 	text := why.Error()
-	r.kind, r.setAt = kindSetAside, time.Now().UnixMicro()
+	r.setAt = time.Now().UnixMicro()
 	r.reason = strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 	return r
 }
@@ -146,12 +146,8 @@ func (s *Store) passedOn(records []record) {
 // refuse sets records aside, as soon as that can be written. It reports false when the
 // spool stops first.
 func (s *Store) refuse(records []record) bool {
-	waited := int64(0)
-	for i := range records {
-		waited += int64(headSize + len(records[i].payload) + recordCost)
-	}
 	for {
-		err := s.aside.append(records)
+		_, err := s.aside.append(records)
 		if err == nil {
 			break
 		}
@@ -162,9 +158,8 @@ func (s *Store) refuse(records []record) bool {
 	s.mu.Lock()
 	for i := range records {
 		s.ids[records[i].id] = isAside
-		s.bytes += records[i].cost()
+		s.bytes += int64(len(records[i].reason)) // it has none while it waits
 	}
-	s.bytes -= waited
 	s.waiting -= uint64(len(records))
 	s.setAside += uint64(len(records))
 	s.mu.Unlock()

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -95,31 +96,23 @@ func (s *Store) claim() (*batch, error) {
 func (s *Store) claimNew() (*batch, error) {
 	s.claiming = true
 	from, end := s.handed, s.behind
-	var records []record
-	read := int64(0) // bytes
-	to := from
-	take := func(r record) (more bool) {
-		to++
-		read += r.cost()
-		records = append(records, r)
-		return len(records) < s.tune.batchEvents && read < s.tune.batchBytes
+	s.mu.Unlock()
+	if s.reader == nil {
+		s.reader = s.log.reader(from)
 	}
-	known := s.tail.from(from)
-	for i := range known {
-		if !take(known[i]) {
+	var records []record
+	size := int64(0)
+	var err error
+	for s.reader.seq < end && len(records) < s.tune.batchEvents && size < s.tune.batchBytes {
+		var r record
+		if r, err = s.reader.next(); err != nil {
+			s.reader.close()
+			s.reader = nil
 			break
 		}
+		records = append(records, r)
+		size += r.cost()
 	}
-	s.mu.Unlock()
-
-	var err error
-	if len(known) == 0 {
-		to, err = s.readFrom(from, end, take)
-	} else if s.reader != nil {
-		s.reader.close()
-		s.reader = nil
-	}
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.claiming = false
@@ -127,7 +120,7 @@ func (s *Store) claimNew() (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{from: from, to: to, bytes: read, records: records[:0]}
+	b := &batch{to: from + uint64(len(records)), bytes: size, records: records[:0]}
 	for _, r := range records {
 		if s.ids[r.id] == r.seq {
 			b.records = append(b.records, r)
@@ -136,33 +129,10 @@ func (s *Store) claimNew() (*batch, error) {
 	if len(b.records) > 0 {
 		b.oldest = b.records[0].arrived
 	}
-	s.handed = to
-	s.tail.forget(to)
+	s.handed = b.to
 	s.window = append(s.window, b)
 	s.inWindow += b.bytes
 	return b, nil
-}
-
-// readFrom reads records from the segments until take has enough or end is reached.
-func (s *Store) readFrom(from, end uint64, take func(record) bool) (to uint64, err error) {
-	if s.reader == nil || s.reader.seq != from {
-		if s.reader != nil {
-			s.reader.close()
-		}
-		s.reader = s.log.reader(from)
-	}
-	for s.reader.seq < end {
-		r, err := s.reader.next()
-		if err != nil {
-			s.reader.close()
-			s.reader = nil
-			return from, err
-		}
-		if !take(r) {
-			break
-		}
-	}
-	return s.reader.seq, nil
 }
 
 // due returns a batch whose time has come to be tried again. It wants s.mu to be held.
@@ -241,15 +211,13 @@ func (s *Store) tidy() {
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
 	s.mu.Lock()
-	first := s.settled
+	s.log.pass(s.settled)
 	s.mu.Unlock()
-	err := s.cursor.inPlace()
-	if err == nil {
-		err = s.cursor.set(func(p *position) { p.first = first })
-	}
-	if free := s.log.passedOn(first); err == nil && len(free) > 0 {
-		if err = s.cursor.sync(); err == nil {
-			err = s.log.release(free)
+	waiting, aside := s.log.passed(), s.aside.passed()
+	err := s.note(waiting+aside > 0)
+	if err == nil && waiting+aside > 0 {
+		if err = inPlace(s.dir, s.info); err == nil {
+			err = errors.Join(s.log.free(waiting), s.aside.free(aside))
 		}
 	}
 	if err != nil && s.warnTidy() {

@@ -10,80 +10,49 @@ import (
 	"syscall"
 )
 
-// file is an open file of a spool, to be written.
-type file struct {
-	*os.File
-	info fs.FileInfo
-}
+// newSuffix is on files that are being written.
+const newSuffix = ".new"
 
-func openFile(path string) (*file, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return &file{f, info}, nil
-}
-
-// create makes a file, which fill writes. It gets its name when it is complete, and is
-// durable then; unknown says of an error that it may be, too.
-func create(path string, fill func(f *os.File) error) (_ *file, unknown bool, err error) {
-	f, err := os.OpenFile(path+newSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+// create makes the file at path: image, and behind it zeros up to a size. It writes to
+// spare, which needs no zeros if it has that size already. The file gets its name when
+// it is complete, and is durable then; unknown says of an error that it may be, too.
+func create(path, spare string, image []byte, size int64) (_ *os.File, unknown bool, err error) {
+	if err := fill(spare, image, size); err != nil {
+		os.Remove(spare)
 		return nil, false, err
 	}
-	if err = fill(f); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(path + newSuffix)
-		return nil, false, err
-	}
-	if err := os.Rename(path+newSuffix, path); err != nil {
+	if err := os.Rename(spare, path); err != nil {
+		os.Remove(spare)
 		return nil, false, err
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return nil, true, err
 	}
-	opened, err := openFile(path)
-	return opened, err != nil, err
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	return f, err != nil, err
 }
 
-// filled writes image, and behind it zeros up to a size.
-func filled(image []byte, size int64) func(f *os.File) error {
-	return func(f *os.File) error {
-		_, err := f.WriteAt(image, 0)
-		zeros := make([]byte, min(1<<20, max(0, size-int64(len(image)))))
-		for at := int64(len(image)); at < size && err == nil; at += int64(len(zeros)) {
-			_, err = f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at)
-		}
+func fill(path string, image []byte, size int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
 		return err
 	}
-}
-
-// write writes and syncs. complete says of an error that all was written.
-func (f *file) write(image []byte, at int64) (complete bool, err error) {
-	if _, err := f.WriteAt(image, at); err != nil {
-		return false, err
-	}
-	return true, syncData(f.File)
-}
-
-// inPlace finds out whether the file still has its name, for what is written to one
-// that was deleted, or moved with its directory, is lost without an error.
-func (f *file) inPlace() error {
-	now, err := os.Stat(f.Name())
-	if err == nil && os.SameFile(now, f.info) {
-		return nil
+	info, err := f.Stat()
+	if err == nil && info.Size() != size {
+		if err = f.Truncate(0); err == nil {
+			zeros := make([]byte, 1<<20)
+			for at := int64(0); at < size && err == nil; at += int64(len(zeros)) {
+				_, err = f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at)
+			}
+		}
 	}
 	if err == nil {
-		err = errors.New("it is another file")
+		_, err = f.WriteAt(image, 0)
 	}
-	return fmt.Errorf("the spool's directory was deleted or moved under the program: bring it back, or start again: %s: %w", f.Name(), err)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // syncDir makes a new name in dir durable.
@@ -97,6 +66,19 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// inPlace finds out whether path still leads to what it did, for what is written to
+// files that were deleted, or moved with their directory, is lost without an error.
+func inPlace(path string, then fs.FileInfo) error {
+	now, err := os.Stat(path)
+	if err == nil && os.SameFile(now, then) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("it is another one")
+	}
+	return fmt.Errorf("the spool's directory was deleted or moved under the program: bring it back, or start again: %s: %w", path, err)
 }
 
 // noSpace reports that a write failed for want of space.

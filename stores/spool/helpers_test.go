@@ -125,7 +125,7 @@ func (m *memory) has(events ...core.Event) error {
 // quick makes everything small and fast.
 func quick() tuning {
 	t := defaultTuning
-	t.segmentBytes, t.tailBytes, t.windowBytes, t.batchEvents = 16<<10, 8<<10, 64<<10, 50
+	t.segmentBytes, t.windowBytes, t.batchEvents = 16<<10, 64<<10, 50
 	t.minBackoff, t.maxBackoff = time.Millisecond, 10*time.Millisecond
 	return t
 }

@@ -3,99 +3,229 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
+)
+
+// The logs.
+const (
+	waitingName = "waiting-"
+	asideName   = "aside-"
+	logSuffix   = ".log"
 )
 
 // segment is one segment of a log. The log's mu guards what changes of it.
 type segment struct {
-	path   string
-	number uint32
-	first  uint64 // the sequence number of its first record
-	size   uint32 // in sectors
-	end    uint32 // the sector behind its last group that counts
-	pinned int    // by readers: it must not be written anew
+	path  string
+	first uint64 // the sequence number of its first record
+	size  uint32 // in sectors
+	end   uint32 // the sector behind its last group that counts
+	pins  int    // by readers
 }
 
-func (s *segment) bytes() int64 { return int64(s.size) * sectorSize }
-
-// log is the segments of a spool.
+// log is records in segments.
 type log struct {
-	dir          string
+	dir, name    string
+	info         fs.FileInfo // of the directory
 	segmentBytes int64
 
-	// For one writer at a time:
-	file   *file  // the newest segment; nil when the next record begins another one
-	number uint32 // the highest that was used
-	writer groupWriter
+	writing  sync.Mutex // held by append
+	writer   groupWriter
+	file     *os.File // the newest segment; nil when the next record begins another one
+	fileInfo fs.FileInfo
 
 	mu       sync.Mutex
-	next     uint64     // the sequence number of the next record
-	segments []*segment // oldest first
-	free     []*segment // all of whose records were passed on
+	span     // from the oldest record that is needed to the one that comes next
+	segments []*segment
 }
 
-// keptFree is how many files are kept to be written anew.
-const keptFree = 2
+// segmentsIn returns the segments of a log that are in dir, oldest first.
+func segmentsIn(dir, name string) (segments []*segment, err error) {
+	entries, err := os.ReadDir(dir) // in the order of their names
+	for _, e := range entries {
+		number, found := strings.CutPrefix(e.Name(), name)
+		number, found2 := strings.CutSuffix(number, logSuffix)
+		if first, err := strconv.ParseUint(number, 10, 64); found && found2 && err == nil && len(number) == 20 {
+			segments = append(segments, &segment{path: filepath.Join(dir, e.Name()), first: first})
+		}
+	}
+	return segments, err
+}
+
+// openLog opens a log, of which the records of a span have to be there: it reads all
+// that are needed, finds every sector and record sound or says what is wrong, and calls
+// visit with each record. It changes nothing that counts.
+func openLog(dir, name string, info fs.FileInfo, segmentBytes int64, has span, visit func(record)) (l *log, err error) {
+	l = &log{dir: dir, name: name, info: info, segmentBytes: segmentBytes, span: span{has.first, has.first}}
+	if l.segments, err = segmentsIn(dir, name); err != nil {
+		return nil, err
+	}
+	for i, seg := range l.segments {
+		next := uint64(math.MaxUint64)
+		if i+1 < len(l.segments) {
+			next = l.segments[i+1].first
+		}
+		if next > has.first {
+			err = l.read(seg, next, visit)
+		} else if info, err2 := os.Stat(seg.path); err2 == nil { // it could not be freed
+			seg.size = uint32(info.Size() / sectorSize)
+		}
+		if err != nil {
+			l.end()
+			return nil, err
+		}
+	}
+	if l.next < has.next {
+		l.end()
+		return nil, damaged(dir, fmt.Errorf("records %d to %d are missing", l.next, has.next-1))
+	}
+	// What is in it could pass for a part of the next segment.
+	if err := os.Remove(l.spare()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.end()
+		return nil, err
+	}
+	return l, nil
+}
+
+// read reads the records of a segment before number end. More can be written to the newest.
+func (l *log) read(seg *segment, end uint64, visit func(record)) error {
+	file, scan, err := openScanner(seg.path, seg.first)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	seg.size = scan.size
+	next, torn, err := l.scan(seg, scan, end, visit)
+	if err != nil {
+		return damaged(seg.path, err)
+	}
+	if l.next = max(next, l.first); end < math.MaxUint64 || torn || next < l.first {
+		return nil // what follows is of a Save that failed, or missing
+	}
+	return l.reopen(seg)
+}
+
+// scan reads the records of a segment, and visits those that are needed.
+func (l *log) scan(seg *segment, scan *scanner, end uint64, visit func(record)) (next uint64, torn bool, err error) {
+	next = seg.first
+	if next > l.next {
+		return next, false, fmt.Errorf("records %d to %d, which come before it, are missing", l.next, next-1)
+	}
+	for next < end {
+		records, err := scan.group()
+		if err != nil {
+			return next, false, err
+		}
+		if len(records) == 0 {
+			break
+		}
+		for _, r := range records {
+			if r.seq != next {
+				return next, false, fmt.Errorf("record %d comes where %d was expected", r.seq, next)
+			}
+			if next++; r.seq >= l.first {
+				visit(r)
+			}
+		}
+		seg.end = scan.at
+	}
+	switch {
+	case next == seg.first:
+		return next, false, errors.New("its first records are gone")
+	case next > end:
+		return next, false, errors.New("a group of its records goes on where the next segment begins")
+	case end == math.MaxUint64:
+		torn, err = scan.tail()
+	}
+	return next, torn, err
+}
+
+// reopen has more written to a segment. What was read may not be on the disk yet, if
+// its Save did not return.
+func (l *log) reopen(seg *segment) (err error) {
+	if l.file, err = os.OpenFile(seg.path, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if l.fileInfo, err = l.file.Stat(); err != nil {
+		return err
+	}
+	return l.file.Sync()
+}
 
 // append stores the records, which get their sequence numbers, at the end. unknown says
 // of an error that they may be found after a restart all the same.
 func (l *log) append(records []record) (unknown bool, err error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	for i := range records {
 		records[i].seq = l.next + uint64(i)
 	}
 	need := sectorsOf(records)
 	if l.file == nil {
+		if err := inPlace(l.dir, l.info); err != nil {
+			return false, err
+		}
 		return l.begin(records, need)
 	}
-	last := l.segments[len(l.segments)-1]
-	if err := l.file.inPlace(); err != nil {
+	if err := inPlace(l.file.Name(), l.fileInfo); err != nil {
 		return false, err
 	}
+	last := l.newest()
 	if need > int64(last.size-last.end) {
 		return l.begin(records, need)
 	}
-	complete, err := l.file.write(l.writer.write(last.number, last.end, nil, records), int64(last.end)*sectorSize)
+	if _, err = l.file.WriteAt(l.writer.write(last, last.end, records), int64(last.end)*sectorSize); err == nil {
+		unknown, err = true, syncData(l.file)
+	}
 	if err == nil {
 		l.added(nil, last.end+uint32(need), len(records))
 		return false, nil
 	}
 	// What a file holds after it could not be synced nobody knows, and syncing it again
 	// proves nothing. When the next segment is there the failed group does not count.
-	unknown, err2 := l.begin(records, need)
+	unknown2, err2 := l.begin(records, need)
 	if err2 == nil {
 		return false, nil
 	}
-	return complete || unknown, errors.Join(err, err2)
+	return unknown || unknown2, errors.Join(err, err2)
 }
 
 // begin stores the records in a segment of their own, behind which others follow.
 func (l *log) begin(records []record, need int64) (unknown bool, err error) {
 	l.end()
-	l.number++
-	seg, f := l.takeFree(need + 1)
-	if f == nil {
-		size := max(l.segmentBytes/sectorSize, need+1)
-		if size > 1<<31 {
-			return false, errors.New("so much at once does not go into a segment: save fewer events together")
-		}
-		seg = &segment{path: filepath.Join(l.dir, fmt.Sprintf("%s%010d%s", segmentPrefix, l.number, segmentSuffix)), size: uint32(size)}
+	size := max(l.segmentBytes/sectorSize, need)
+	if size > math.MaxInt32 {
+		return false, errors.New("so much at once does not go into a segment: save fewer events together")
 	}
-	seg.number, seg.first, seg.end = l.number, l.next, 1+uint32(need)
-	image := l.writer.write(seg.number, 1, &head{number: seg.number, first: seg.first, size: seg.size}, records)
-	if f == nil {
-		f, unknown, err = create(seg.path, filled(image, seg.bytes()))
-	} else if unknown, err = f.write(image, 0); err != nil {
-		f.Close()
+	seg := &segment{path: filepath.Join(l.dir, fmt.Sprintf("%s%020d%s", l.name, l.next, logSuffix)), first: l.next, size: uint32(size), end: uint32(need)}
+	l.file, unknown, err = create(seg.path, l.spare(), l.writer.write(seg, 0, records), size*sectorSize)
+	if err == nil {
+		if l.fileInfo, err = l.file.Stat(); err != nil {
+			unknown = true
+			l.end()
+		}
 	}
 	if err != nil {
 		os.Remove(seg.path)
 		return unknown, err
 	}
-	l.file = f
 	l.added(seg, seg.end, len(records))
 	return false, nil
+}
+
+// spare is the path of a file in which the next segment can begin.
+func (l *log) spare() string { return filepath.Join(l.dir, l.name+"spare"+newSuffix) }
+
+func (l *log) newest() *segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.segments[len(l.segments)-1]
 }
 
 // added notes what was written: to a new segment, or to the newest.
@@ -117,62 +247,71 @@ func (l *log) end() {
 	}
 }
 
-// takeFree opens a file of at least so many sectors whose records were passed on.
-func (l *log) takeFree(sectors int64) (*segment, *file) {
+// has returns which records are needed.
+func (l *log) has() span {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.free) > 0 {
-		seg := l.free[0]
-		if int64(seg.size) < sectors {
-			break // all are of the same size
-		}
-		l.free = l.free[1:]
-		if f, err := openFile(seg.path); err == nil {
-			return seg, f
-		}
-	}
-	return nil, nil
+	return l.span
 }
 
-// passedOn returns the segments that have no record from a sequence number on.
-func (l *log) passedOn(first uint64) []*segment {
+// pass notes that records before a sequence number are not needed any more. It wants
+// Store.mu to be held.
+func (l *log) pass(first uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for n+1 < len(l.segments) && l.segments[n+1].first <= first && l.segments[n].pinned == 0 {
+	l.first = max(l.first, first)
+}
+
+// passed returns how many segments hold nothing that is needed.
+func (l *log) passed() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n+1 < len(l.segments) && l.segments[n+1].first <= l.first && l.segments[n].pins == 0 {
 		n++
 	}
-	return l.segments[:n:n]
+	return n
 }
 
-// release frees the oldest segments, after the cursor has passed them for good.
-func (l *log) release(segments []*segment) error {
+// free removes the n oldest segments, after the cursor has passed them for good; one of
+// them stays as the spare file.
+func (l *log) free(n int) error {
+	l.writing.Lock() // the next segment may begin in the spare file
+	defer l.writing.Unlock()
 	l.mu.Lock()
-	l.segments = append([]*segment(nil), l.segments[len(segments):]...)
-	var remove []*segment
-	for _, seg := range segments {
-		if len(l.free) < keptFree && seg.bytes() == l.segmentBytes&^(sectorSize-1) {
-			l.free = append(l.free, seg)
-		} else {
-			remove = append(remove, seg)
-		}
-	}
+	old := slices.Clone(l.segments[:n])
+	l.segments = slices.Delete(l.segments, 0, n)
 	l.mu.Unlock()
 	var errs []error
-	for _, seg := range remove {
-		errs = append(errs, os.Remove(seg.path))
+	for _, seg := range old {
+		if int64(seg.size) == l.segmentBytes/sectorSize {
+			errs = append(errs, os.Rename(seg.path, l.spare()))
+		} else {
+			errs = append(errs, os.Remove(seg.path))
+		}
 	}
 	return errors.Join(errs...)
 }
 
+// all returns a reader of all that is needed, and the number behind it.
+func (l *log) all() (r *reader, end uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &reader{log: l, seq: l.first, seg: l.pinned(l.first)}, l.next
+}
+
 // pin keeps the segment in place, and all that follow it, in which a record is or will
-// be; nil when that was passed on.
+// be; nil when that was freed.
 func (l *log) pin(seq uint64) *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := len(l.segments) - 1; i >= 0; i-- {
-		if seg := l.segments[i]; seg.first <= seq {
-			seg.pinned++
+	return l.pinned(seq)
+}
+
+// pinned is pin; it wants l.mu to be held.
+func (l *log) pinned(seq uint64) *segment {
+	for _, seg := range slices.Backward(l.segments) {
+		if seg.first <= seq {
+			seg.pins++
 			return seg
 		}
 	}
@@ -182,7 +321,7 @@ func (l *log) pin(seq uint64) *segment {
 func (l *log) unpin(seg *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	seg.pinned--
+	seg.pins--
 }
 
 // extent returns where the segment ends now.
@@ -192,15 +331,12 @@ func (l *log) extent(seg *segment) uint32 {
 	return seg.end
 }
 
-// bytes is how much the files take.
+// bytes is how much the files take, about.
 func (l *log) bytes() (n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, seg := range l.segments {
-		n += seg.bytes()
-	}
-	for _, seg := range l.free {
-		n += seg.bytes()
+		n += int64(seg.size) * sectorSize
 	}
 	return n
 }

@@ -13,7 +13,7 @@ import (
 
 // ownerName is the file that says who has the directory open; a lock on the directory
 // is what keeps others out.
-const ownerName = segmentPrefix + "owner"
+const ownerName = "owner"
 
 // ErrOwned means that another process has the spool open, or this one has twice.
 var ErrOwned = errors.New("the spool's directory is in use")

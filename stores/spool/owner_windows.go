@@ -13,7 +13,7 @@ const errSharing = syscall.Errno(32)
 // lock opens a file in the directory so that others can only read it until it is
 // closed. Nobody can delete it either, nor move the directory.
 func lock(dir string) (io.Closer, error) {
-	path := filepath.Join(dir, segmentPrefix+"lock")
+	path := filepath.Join(dir, "lock")
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err

@@ -52,32 +52,28 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 
 // each visits all records that wait or are set aside, and others that were passed on.
 func (s *Store) each(visit func(record) error) error {
-	s.mu.Lock()
-	from, end := s.settled, s.behind
-	r := s.log.reader(from)
-	if from < end {
-		r.begin() // before anything of it can be freed
-	}
+	s.mu.Lock() // while which nothing leaves one log for the other
+	waiting, end := s.log.all()
+	aside, asideEnd := s.aside.all()
 	s.mu.Unlock()
-	defer r.close()
-	for r.seq < end {
-		rec, err := r.next()
-		if err == nil {
-			err = visit(rec)
+	defer waiting.close()
+	defer aside.close()
+	read := func(r *reader, end uint64) error {
+		for r.seq < end {
+			rec, err := r.next()
+			if err == nil {
+				err = visit(rec)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
+		return nil
 	}
-	for rec, err := range s.asideRecords() {
-		if err == nil {
-			err = visit(rec)
-		}
-		if err != nil {
-			return err
-		}
+	if err := read(waiting, end); err != nil {
+		return err
 	}
-	return nil
+	return read(aside, asideEnd)
 }
 
 // found collects the newest events of the spool that match a query.

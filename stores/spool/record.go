@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,28 +11,21 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// The kinds of records.
-const (
-	kindWaiting  = 'w'
-	kindSetAside = 'r'
-)
-
-// record is one event in the spool. Its key is the sequence number in eight
-// bytes, big-endian; its value is
+// record is one event in the spool, stored as
 //
-//	CRC-32C of the key and all that follows    4 bytes
-//	kind                                       1
+//	length of all that follows                 4 bytes
+//	sequence number                            8
 //	the event's id                            16
 //	the event's time, µs since 1970            8
 //	when the spool took it, µs since 1970      8
-//	of one that is set aside: when, µs         8
-//	                          why              a uvarint with its length, then the text
+//	when it was set aside, µs since 1970       8   (0: it waits)
+//	length of the reason why it was            2
+//	the reason
 //	the event as core.Event.AppendJSON writes it
 //
-// with all integers big-endian.
+// with all integers big-endian. Checksums are the sectors' affair.
 type record struct {
 	seq     uint64
-	kind    byte
 	id      uuid.UUID
 	time    int64
 	arrived int64
@@ -43,95 +35,53 @@ type record struct {
 }
 
 const (
-	keySize    = 8
-	headSize   = 4 + 1 + 16 + 8 + 8
+	recordHead = 4 + 8 + 16 + 8 + 8 + 8 + 2
 	maxReason  = 4 << 10
-	recordCost = keySize + 16 // what a record takes beside its value
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 func newRecord(e core.Event, arrived time.Time) record {
-	return record{kind: kindWaiting, id: e.ID, time: e.Time.UnixMicro(), arrived: arrived.UnixMicro()}
+	return record{id: e.ID, time: e.Time.UnixMicro(), arrived: arrived.UnixMicro()}
 }
 
-// size is how long the record's value is.
-func (r *record) size() int {
-	n := headSize + len(r.payload)
-	if r.kind == kindSetAside {
-		n += 8 + uvarintSize(len(r.reason)) + len(r.reason)
-	}
-	return n
-}
+// cost is how many bytes the record takes.
+func (r *record) cost() int64 { return int64(recordHead + len(r.reason) + len(r.payload)) }
 
-func uvarintSize(n int) int { return len(binary.AppendUvarint(nil, uint64(n))) }
-
-// cost is how many bytes of the spool's bound the record takes.
-func (r *record) cost() int64 { return int64(r.size() + recordCost) }
-
-func (r *record) arrivedAt() time.Time { return time.UnixMicro(r.arrived).UTC() }
-
-// appendValue appends what is stored under the record's key.
-func (r *record) appendValue(b []byte) []byte {
-	from := len(b)
-	b = append(b, 0, 0, 0, 0, r.kind)
+func (r *record) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(r.cost()-4))
+	b = binary.BigEndian.AppendUint64(b, r.seq)
 	b = append(b, r.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.time))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.arrived))
-	if r.kind == kindSetAside {
-		b = binary.BigEndian.AppendUint64(b, uint64(r.setAt))
-		b = binary.AppendUvarint(b, uint64(len(r.reason)))
-		b = append(b, r.reason...)
-	}
-	b = append(b, r.payload...)
-	var key [keySize]byte
-	binary.BigEndian.PutUint64(key[:], r.seq)
-	binary.BigEndian.PutUint32(b[from:], checksum(key[:], b[from+4:]))
-	return b
+	b = binary.BigEndian.AppendUint64(b, uint64(r.setAt))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(r.reason)))
+	b = append(b, r.reason...)
+	return append(b, r.payload...)
 }
 
-func checksum(key, rest []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, rest)
-}
-
-var errChecksum = errors.New("its checksum does not match")
-
-// parseRecord returns the record stored as key and value. Its payload is a part of value.
-func parseRecord(key, value []byte) (record, error) {
-	var r record
-	if len(key) != keySize {
-		return r, fmt.Errorf("its key has %d bytes, not %d", len(key), keySize)
+// parseRecord returns the record at the beginning of data, of which its payload is a
+// part, and how long it is; 0 when it goes on behind their end.
+func parseRecord(data []byte) (r record, n int, err error) {
+	if len(data) < 4 {
+		return r, 0, nil
 	}
-	r.seq = binary.BigEndian.Uint64(key)
-	if len(value) < headSize {
-		return r, fmt.Errorf("its %d bytes are too few", len(value))
+	length := int64(binary.BigEndian.Uint32(data)) + 4
+	if length < recordHead {
+		return r, 0, fmt.Errorf("a record has only %d bytes", length)
 	}
-	if binary.BigEndian.Uint32(value) != checksum(key, value[4:]) {
-		return r, errChecksum
+	if length > int64(len(data)) {
+		return r, 0, nil
 	}
-	r.kind = value[4]
-	copy(r.id[:], value[5:])
-	r.time = int64(binary.BigEndian.Uint64(value[21:]))
-	r.arrived = int64(binary.BigEndian.Uint64(value[29:]))
-	rest := value[headSize:]
-	switch r.kind {
-	case kindWaiting:
-	case kindSetAside:
-		if len(rest) < 8 {
-			return r, errors.New("it ends before its reason")
-		}
-		r.setAt = int64(binary.BigEndian.Uint64(rest))
-		n, width := binary.Uvarint(rest[8:])
-		if rest = rest[8:]; width <= 0 || n > uint64(len(rest)-width) {
-			return r, errors.New("it ends in its reason")
-		}
-		r.reason = string(rest[width : width+int(n)])
-		rest = rest[width+int(n):]
-	default:
-		return r, fmt.Errorf("its kind %q is unknown: a newer version may have written it", r.kind)
+	b := data[:length]
+	r = record{
+		seq: binary.BigEndian.Uint64(b[4:]), id: uuid.UUID(b[12:28]), time: int64(binary.BigEndian.Uint64(b[28:])),
+		arrived: int64(binary.BigEndian.Uint64(b[36:])), setAt: int64(binary.BigEndian.Uint64(b[44:])),
 	}
-	r.payload = rest
-	return r, nil
+	end := recordHead + int(binary.BigEndian.Uint16(b[52:]))
+	if end > len(b) {
+		return r, 0, fmt.Errorf("record %d ends in its reason", r.seq)
+	}
+	r.reason, r.payload = string(b[recordHead:end]), b[end:]
+	return r, len(b), nil
 }
 
 // event parses the payload.

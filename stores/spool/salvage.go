@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,7 @@ import (
 type Salvaged struct {
 	// Waiting and SetAside are how many events the new spool holds.
 	Waiting, SetAside int
-	// Unreadable is how many records were recognised as such and are not whole.
+	// Unreadable is how many are missing between those that were found.
 	Unreadable int
 }
 
@@ -24,194 +23,156 @@ type Salvaged struct {
 // a new spool in the directory into, which must not hold one; [Open] that next. It
 // changes nothing in dir, which no process may have open.
 //
-// It looks at each sector of each file and goes on behind what is damaged. So it may
+// It looks at each sector of each segment and goes on behind what is damaged. So it may
 // also find events which were passed on already; the next store knows them by their
 // IDs and keeps each once.
 func Salvage(dir, into string) (Salvaged, error) {
-	found, err := salvage(dir, into)
-	if err != nil {
+	f := finder{seen: map[uuid.UUID]bool{}}
+	if err := f.salvage(dir, into); err != nil {
 		return Salvaged{}, fmt.Errorf("auditing: salvaging the spool %s: %w", dir, err)
 	}
-	return found, nil
-}
-
-func salvage(dir, into string) (_ Salvaged, err error) {
-	o, err := own(dir)
-	if err != nil {
-		return Salvaged{}, err
-	}
-	defer o.release()
-	paths, err := segmentPaths(dir)
-	if err != nil {
-		return Salvaged{}, err
-	}
-	if _, err := os.Stat(filepath.Join(dir, asideName)); err == nil {
-		paths = append(paths, filepath.Join(dir, asideName))
-	}
-	if len(paths) == 0 {
-		return Salvaged{}, fmt.Errorf("%s has no segment: %w", dir, fs.ErrNotExist)
-	}
-	if err := os.MkdirAll(into, 0o700); err != nil {
-		return Salvaged{}, err
-	}
-	to, err := own(into)
-	if err != nil {
-		return Salvaged{}, err
-	}
-	defer func() { err = errors.Join(err, to.release()) }()
-	if holdsSpool(into) {
-		return Salvaged{}, fmt.Errorf("%s holds a spool already: name a new directory", into)
-	}
-	f := finder{seen: map[uuid.UUID]bool{}, broken: map[string]bool{}, whole: map[string]bool{}}
-	return f.copy(dir, into, paths)
+	return f.found, nil
 }
 
 // finder copies records to a new spool, each event once.
 type finder struct {
-	log           *log
-	aside         *asideLog
-	first         uint64 // what was passed on, if the cursor can be read
-	together      []record
-	bytes         int64
-	seen          map[uuid.UUID]bool
-	broken, whole map[string]bool // records, by file and key
-	found         Salvaged
+	first  uint64 // of what is needed of the log, as far as that is known
+	next   uint64 // behind what was found of it
+	to     *log
+	some   []record // to be written
+	copied *int
+	bytes  int64
+	seen   map[uuid.UUID]bool
+	found  Salvaged
 }
 
-// copy writes the new spool; its cursor comes last, without which it is none.
-func (f *finder) copy(dir, into string, paths []string) (Salvaged, error) {
-	if c, err := os.Open(filepath.Join(dir, cursorName)); err == nil {
-		p, _ := readPosition(c)
-		f.first = p.first
-		c.Close()
+func (f *finder) salvage(dir, into string) (err error) {
+	o, err := own(dir)
+	if err != nil {
+		return err
 	}
-	f.log = &log{dir: into, segmentBytes: defaultTuning.segmentBytes}
-	defer f.log.end()
-	f.aside = &asideLog{path: filepath.Join(into, asideName), end: 1, stale: map[uint64]bool{}}
-	defer f.aside.close()
-	numbers := map[string]uint32{}
-	for _, path := range paths {
-		if err := f.each(path, func(s sector) { numbers[path] = max(numbers[path], s.number) }); err != nil {
-			return f.found, err
-		}
+	defer o.release()
+	if !holdsSpool(dir) {
+		return fmt.Errorf("%s holds no spool: %w", dir, fs.ErrNotExist)
 	}
+	if err := os.MkdirAll(into, 0o700); err != nil {
+		return err
+	}
+	to, err := own(into)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.release()) }()
+	if holdsSpool(into) {
+		return fmt.Errorf("%s holds a spool already: name a new directory", into)
+	}
+	info, err := os.Stat(into)
+	if err != nil {
+		return err
+	}
+	said, _ := readCursor(dir)
 	// What is set aside does not wait, so it comes first.
-	slices.SortFunc(paths, func(a, b string) int {
-		if filepath.Base(a) == asideName {
-			return -1
-		}
-		if filepath.Base(b) == asideName {
-			return 1
-		}
-		return cmp.Compare(numbers[a], numbers[b])
-	})
-	for _, path := range paths {
-		if err := f.salvage(path, numbers[path]); err != nil {
-			return f.found, err
-		}
+	var made position
+	if made.aside, err = f.copy(dir, asideName, said.aside.first, &f.found.SetAside, into, info); err != nil {
+		return err
 	}
-	for key := range f.whole {
-		delete(f.broken, key)
+	if made.waiting, err = f.copy(dir, waitingName, said.waiting.first, &f.found.Waiting, into, info); err != nil {
+		return err
 	}
-	f.found.Unreadable = len(f.broken)
-	made, err := createCursor(into, position{newest: f.log.number, aside: f.aside.number, asideEnd: f.aside.end})
-	if err == nil {
-		err = made.close()
+	// The cursor comes last, without which it is no spool.
+	path := filepath.Join(into, cursorName)
+	file, _, err := create(path, path+newSuffix, made.image(), int64(cursorSize))
+	if err != nil {
+		return err
 	}
-	return f.found, err
+	return file.Close()
 }
 
-// each visits the sound sectors of a file.
-func (f *finder) each(path string, visit func(sector)) error {
-	file, err := os.Open(path)
+// copy writes what is found of a log to a new one.
+func (f *finder) copy(dir, name string, first uint64, copied *int, into string, info fs.FileInfo) (span, error) {
+	f.first, f.next, f.copied = first, first, copied
+	f.to = &log{dir: into, name: name, info: info, segmentBytes: defaultTuning.segmentBytes}
+	defer f.to.end()
+	segments, err := segmentsIn(dir, name)
+	for _, seg := range segments {
+		if err == nil {
+			err = f.segment(seg)
+		}
+	}
+	return f.to.has(), errors.Join(err, f.flush())
+}
+
+// segment looks for records in every sound sector. Behind a damaged one it goes on
+// where the next record begins.
+func (f *finder) segment(seg *segment) error {
+	file, scan, err := openScanner(seg.path, seg.first)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	scan := &scanner{file: file, number: 1<<32 - 1, end: uint32(min(info.Size()/sectorSize, 1<<32-1))}
+	scan.most = 8   // what the disk cannot read is skipped with so many
+	var data []byte // from the beginning of a record on
+	next := sector{}
 	for scan.at < scan.end {
 		at := scan.at
-		s, written, err := scan.raw()
+		s, written, err := scan.sector()
 		if err != nil && !errors.Is(err, errUnsound) {
-			scan.seek(at + readAhead) // what the disk cannot read
+			scan.seek(min(at-at%8+8, scan.end))
 		}
-		if err == nil && written {
-			visit(s)
+		switch {
+		case !written || s.segment != seg.first:
+			continue
+		case s.index == next.index && s.group == next.group && data != nil:
+			data = append(data, s.data...)
+		case s.start != noRecord:
+			data = slices.Clone(s.data[s.start:])
+		default:
+			continue
 		}
+		for {
+			r, n, err := parseRecord(data)
+			if err != nil {
+				data = nil
+			}
+			if err != nil || n == 0 {
+				break
+			}
+			if err := f.add(r); err != nil {
+				return err
+			}
+			data = data[n:]
+		}
+		next = sector{index: s.index + 1, group: s.group}
 	}
 	return nil
 }
 
-// salvage looks for records in every sound sector of what the file held last. Behind a
-// damaged one it goes on where the next record begins.
-func (f *finder) salvage(path string, number uint32) (err error) {
-	var data []byte // from the beginning of a record on
-	next := sector{}
-	eachErr := f.each(path, func(s sector) {
-		if s.number != number || s.index == 0 || err != nil {
-			return
-		}
-		switch {
-		case s.index == next.index && s.group == next.group:
-			data = append(data, s.data...)
-		case s.start != noRecord:
-			f.cut(path, data)
-			data = slices.Clone(s.data[s.start:])
-		default:
-			return
-		}
-		next = sector{index: s.index + 1, group: s.group}
-		for {
-			r, n, err2 := parseInGroup(data)
-			if err2 != nil {
-				f.cut(path, data)
-			} else if n > 0 {
-				err = errors.Join(err, f.add(path, r, data[:keySize]))
-			}
-			if n == 0 {
-				break
-			}
-			data = data[n:]
-		}
-	})
-	f.cut(path, data)
-	return errors.Join(eachErr, err, f.flush())
-}
-
-// cut notes the record that data begin with as not whole, if they show which it is.
-func (f *finder) cut(path string, data []byte) {
-	if len(data) >= keySize {
-		f.broken[path+string(data[:keySize])] = true
+func (f *finder) add(r record) error {
+	if r.seq < f.first {
+		return nil
 	}
-}
-
-func (f *finder) add(path string, r record, key []byte) error {
-	f.whole[path+string(key)] = true
-	if f.seen[r.id] || r.kind == kindWaiting && r.seq < f.first {
+	if r.seq > f.next {
+		f.found.Unreadable += int(r.seq - f.next)
+	}
+	f.next = max(f.next, r.seq+1)
+	if f.seen[r.id] {
 		return nil
 	}
 	f.seen[r.id] = true
 	r.payload = slices.Clone(r.payload)
-	f.together = append(f.together, r)
+	f.some = append(f.some, r)
 	if f.bytes += r.cost(); f.bytes < 1<<20 {
 		return nil
 	}
 	return f.flush()
 }
 
-// flush writes what was found in one file.
-func (f *finder) flush() (err error) {
-	if len(f.together) > 0 && f.together[0].kind == kindSetAside {
-		f.found.SetAside += len(f.together)
-		err = f.aside.append(f.together)
-	} else if len(f.together) > 0 {
-		f.found.Waiting += len(f.together)
-		_, err = f.log.append(f.together)
+func (f *finder) flush() error {
+	if len(f.some) == 0 {
+		return nil
 	}
-	f.together, f.bytes = nil, 0
+	*f.copied += len(f.some)
+	_, err := f.to.append(f.some)
+	f.some, f.bytes = nil, 0
 	return err
 }

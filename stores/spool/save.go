@@ -61,10 +61,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 
 // append stores records that wait, or says why not. It wants s.writer to be held.
 func (s *Store) append(add []record) *core.Failure {
-	unknown, err := false, s.cursor.inPlace()
-	if err == nil {
-		unknown, err = s.log.append(add)
-	}
+	unknown, err := s.log.append(add)
 	if err != nil {
 		f := core.Failure{Err: fmt.Errorf("auditing: writing to the spool: %w", err), Retry: true, Unknown: unknown}
 		if !unknown && noSpace(err) {
@@ -73,13 +70,14 @@ func (s *Store) append(add []record) *core.Failure {
 		}
 		return &f
 	}
-	s.cursor.set(func(p *position) { p.newest = s.log.number }) // it may say less
+	if s.log.newest().first == add[0].seq {
+		s.note(false) // a new segment has to be there; it may say less
+	}
 	s.mu.Lock()
 	for i := range add {
 		s.count(&add[i])
 	}
-	s.behind = s.log.next
-	s.tail.add(add, s.tune.tailBytes)
+	s.behind = add[len(add)-1].seq + 1
 	s.changed.Broadcast()
 	s.mu.Unlock()
 	s.warnFilling()

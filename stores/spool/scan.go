@@ -19,62 +19,35 @@ func damaged(path string, err error) error {
 		ErrDamaged, path, err)
 }
 
-// readAhead is how many sectors are read at once.
-const readAhead = 256
+func errSector(index uint32, err error) error { return fmt.Errorf("sector %d: %w", index, err) }
 
 // scanner reads the sectors of a segment in their order. Opening, passing on, reading
 // and salvaging all read through it.
 type scanner struct {
-	file   io.ReaderAt
-	number uint32 // of the segment
-	at     uint32 // the sector that comes next
-	end    uint32 // the sector before which the segment ends
+	file    io.ReaderAt
+	segment uint64 // its first sequence number
+	size    uint32 // of the file, in sectors
+	at      uint32 // the sector that comes next
+	end     uint32 // the sector before which to stop
+	most    uint32 // how many are read at once
 
 	image []byte // used again
 	ahead []byte // the part of it that comes next
 }
 
-// openScanner opens the segment at path and reads its head.
-func openScanner(path string) (*os.File, *scanner, head, error) {
+// openScanner opens the segment that begins with a sequence number.
+func openScanner(path string, segment uint64) (*os.File, *scanner, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil, head{}, err
+		return nil, nil, err
 	}
-	s, h, err := newScanner(file)
-	if err != nil {
-		file.Close()
-		return nil, nil, head{}, damaged(path, err)
-	}
-	return file, s, h, nil
-}
-
-func newScanner(file *os.File) (*scanner, head, error) {
 	info, err := file.Stat()
 	if err != nil {
-		return nil, head{}, err
+		file.Close()
+		return nil, nil, err
 	}
-	if info.Size() < sectorSize {
-		return nil, head{}, fmt.Errorf("the file has only %d bytes: it was cut", info.Size())
-	}
-	s := &scanner{file: file, end: uint32(min(info.Size()/sectorSize, 1<<32-1))}
-	image, err := s.read(0, 1)
-	if err != nil {
-		return nil, head{}, err
-	}
-	h, err := parseHead(image, info.Size())
-	s.number, s.at = h.number, 1
-	return s, h, err
-}
-
-func (s *scanner) read(at, n uint32) ([]byte, error) {
-	if bytes := int(n) * sectorSize; cap(s.image) < bytes {
-		s.image = make([]byte, bytes)
-	}
-	image := s.image[:int(n)*sectorSize]
-	if _, err := s.file.ReadAt(image, int64(at)*sectorSize); err != nil {
-		return nil, errSector(at, err)
-	}
-	return image, nil
+	size := uint32(min(info.Size()/sectorSize, 1<<32-1))
+	return file, &scanner{file: file, segment: segment, size: size, end: size, most: 256}, nil
 }
 
 // seek has the sector come next that is at an index.
@@ -83,35 +56,40 @@ func (s *scanner) seek(at uint32) { s.at, s.ahead = at, nil }
 // errUnsound is in the errors about a sector's contents.
 var errUnsound = errors.New("it is not as it was written")
 
-// raw reads the next sector, whose data are valid until the one after.
-func (s *scanner) raw() (sector, bool, error) {
+// sector reads the next sector, whose data are valid until the one after. Those of
+// segments that the file held before count as never written.
+func (s *scanner) sector() (_ sector, written bool, err error) {
 	if len(s.ahead) == 0 {
-		var err error
-		if s.ahead, err = s.read(s.at, min(s.end-s.at, readAhead)); err != nil {
-			return sector{}, false, err
+		bytes := int(min(s.end-s.at, s.most)) * sectorSize
+		if cap(s.image) < bytes {
+			s.image = make([]byte, bytes)
 		}
+		if _, err := s.file.ReadAt(s.image[:bytes], int64(s.at)*sectorSize); err != nil {
+			return sector{}, false, errSector(s.at, err)
+		}
+		s.ahead = s.image[:bytes]
 	}
-	image, at := s.ahead[:sectorSize], s.at
-	s.ahead, s.at = s.ahead[sectorSize:], at+1
-	sec, written, err := parseSector(image, at)
+	sec, written, err := parseSector(s.ahead[:sectorSize], s.at)
+	switch {
+	case err != nil || !written:
+	case sec.segment > s.segment:
+		err = fmt.Errorf("it is of the segment that begins with record %d", sec.segment)
+	case sec.segment < s.segment:
+		written = false
+	case sec.size != s.size:
+		err = fmt.Errorf("the file has %d sectors instead of %d: it was cut", s.size, sec.size)
+	}
 	if err != nil {
-		err = errSector(at, fmt.Errorf("%w: %w", errUnsound, err))
+		err = errSector(s.at, fmt.Errorf("%w: %w", errUnsound, err))
 	}
+	s.ahead = s.ahead[sectorSize:]
+	s.at++
 	return sec, written, err
-}
-
-// sector is raw, but those of segments that the file held before count as never written.
-func (s *scanner) sector() (sector, bool, error) {
-	sec, written, err := s.raw()
-	if err == nil && written && sec.number > s.number {
-		err = errSector(sec.index, fmt.Errorf("it is of segment %d, of which the first sector knows nothing", sec.number))
-	}
-	return sec, err == nil && written && sec.number == s.number, err
 }
 
 // group returns the records of the next group. At the end, and before a group that is
 // not there in full, it returns none and stays where it is.
-func (s *scanner) group() ([]record, error) {
+func (s *scanner) group() (records []record, err error) {
 	first := s.at
 	var data []byte
 	for s.at < s.end {
@@ -125,16 +103,21 @@ func (s *scanner) group() ([]record, error) {
 		if sec.group != first {
 			return nil, errSector(sec.index, fmt.Errorf("it belongs to what begins at sector %d, not %d", sec.group, first))
 		}
-		data = append(data, sec.data...)
-		if !sec.last {
+		if data = append(data, sec.data...); !sec.last {
 			continue
 		}
-		records, err := parseGroup(data)
-		if err == nil && len(records) == 0 {
-			err = errors.New("it has no records")
+		for len(data) > 0 {
+			r, n, err := parseRecord(data)
+			if err == nil && n == 0 {
+				err = errors.New("its records do not end where it does")
+			}
+			if err != nil {
+				return nil, errSector(first, err)
+			}
+			records, data = append(records, r), data[n:]
 		}
-		if err != nil {
-			return nil, errSector(first, err)
+		if len(records) == 0 {
+			return nil, errSector(first, errors.New("it has no records"))
 		}
 		return records, nil
 	}
@@ -164,21 +147,15 @@ func (s *scanner) tail() (torn bool, err error) {
 // until close.
 type reader struct {
 	log  *log
-	seq  uint64 // of the record that comes next
-	seg  *segment
+	seq  uint64   // of the record that comes next
+	seg  *segment // pinned
 	file *os.File
 	scan *scanner
 	rest []record // of the group that was read last
-	// pinned is where it begins, before that was opened.
-	pinned *segment
 }
 
-// begin keeps what is to be read in place from now on, not only from the first next.
-func (r *reader) begin() { r.pinned = r.log.pin(r.seq) }
-
-// reader returns one that begins with a sequence number, or with the oldest record
-// that is left.
-func (l *log) reader(seq uint64) *reader { return &reader{log: l, seq: seq} }
+// reader returns one that begins with a sequence number, which is there or comes next.
+func (l *log) reader(seq uint64) *reader { return &reader{log: l, seq: seq, seg: l.pin(seq)} }
 
 // next returns the next record; there must be one.
 func (r *reader) next() (record, error) {
@@ -188,9 +165,6 @@ func (r *reader) next() (record, error) {
 		}
 	}
 	rec := r.rest[0]
-	if rec.seq != r.seq {
-		return rec, damaged(r.seg.path, fmt.Errorf("record %d comes where %d was expected", rec.seq, r.seq))
-	}
 	r.rest = r.rest[1:]
 	r.seq++
 	return rec, nil
@@ -198,73 +172,50 @@ func (r *reader) next() (record, error) {
 
 // group reads the next group, in the next segment if this one has no more.
 func (r *reader) group() error {
-	if r.seg == nil {
-		if r.pinned == nil {
-			r.begin()
+	if r.scan != nil && r.scan.at == r.log.extent(r.seg) {
+		before := r.seg
+		r.close()
+		if r.seg = r.log.pin(r.seq); r.seg == before {
+			return damaged(r.seg.path, fmt.Errorf("record %d is missing", r.seq))
 		}
-		seg := r.pinned
-		r.pinned = nil
-		return r.open(seg)
 	}
-	end := r.log.extent(r.seg)
-	if r.scan.at == end {
-		return r.open(r.log.pin(r.seq))
+	if r.seg == nil {
+		return damaged(r.log.dir, fmt.Errorf("record %d is missing", r.seq))
 	}
-	if end != r.scan.end {
-		r.scan.end = end
-		r.scan.seek(r.scan.at)
+	if r.scan == nil {
+		err := inPlace(r.log.dir, r.log.info)
+		if err == nil {
+			r.file, r.scan, err = openScanner(r.seg.path, r.seg.first)
+		}
+		if err != nil {
+			return err
+		}
 	}
+	r.scan.end = r.log.extent(r.seg)
 	records, err := r.scan.group()
 	if err == nil && len(records) == 0 {
 		err = errSector(r.scan.at, errors.New("what was written there is gone"))
 	}
+	for err == nil && len(records) > 0 && records[0].seq < r.seq {
+		records = records[1:]
+	}
+	if err == nil && len(records) > 0 && records[0].seq != r.seq {
+		err = fmt.Errorf("record %d comes where %d was expected", records[0].seq, r.seq)
+	}
 	if err != nil {
 		return damaged(r.seg.path, err)
-	}
-	for len(records) > 0 && records[0].seq < r.seq {
-		records = records[1:]
 	}
 	r.rest = records
 	return nil
 }
 
-// open goes on in a segment, which is pinned.
-func (r *reader) open(seg *segment) error {
-	before := r.seg
-	r.close()
-	if seg == nil {
-		return damaged(r.log.dir, fmt.Errorf("record %d is missing", r.seq))
-	}
-	file, scan, h, err := openScanner(seg.path)
-	switch {
-	case err != nil:
-	case seg == before:
-		err = fmt.Errorf("record %d is missing", r.seq)
-	case h.number != seg.number:
-		err = fmt.Errorf("it holds segment %d, not %d", h.number, seg.number)
-	}
-	if err != nil {
-		if file != nil {
-			file.Close()
-		}
-		r.log.unpin(seg)
-		return damaged(seg.path, err)
-	}
-	scan.end = 1 // until group asks where it ends
-	r.seg, r.file, r.scan = seg, file, scan
-	return nil
-}
-
-// close lets go of what was to be read. The reader can go on all the same, unless what
-// it has yet to read was passed on.
+// close lets go of what was to be read.
 func (r *reader) close() {
-	if r.seg != nil {
+	if r.file != nil {
 		r.file.Close()
-		r.log.unpin(r.seg)
 	}
-	if r.pinned != nil {
-		r.log.unpin(r.pinned)
-		r.pinned = nil
+	if r.seg != nil {
+		r.log.unpin(r.seg)
 	}
 	r.seg, r.file, r.scan, r.rest = nil, nil, nil, nil
 }

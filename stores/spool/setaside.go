@@ -3,11 +3,9 @@ package spool
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,77 +43,90 @@ func (s *Store) SetAside(ctx context.Context) iter.Seq2[Refused, error] {
 	}
 }
 
-// asideRecords reads in pieces, so that nothing is held while they are used.
+// asideRecords yields what is set aside now, each event once.
 func (s *Store) asideRecords() iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
-		for from := (place{}); ; {
-			records, next, err := s.aside.some(from)
+		r, end := s.aside.all()
+		defer r.close()
+		seen := map[uuid.UUID]bool{} // Retry moves some to the end, and may have been killed then
+		for r.seq < end {
+			rec, err := r.next()
 			if err != nil {
-				yield(record{}, err)
+				yield(rec, err)
 				return
 			}
-			if len(records) == 0 {
+			s.mu.Lock()
+			counts := s.ids[rec.id] == isAside && !seen[rec.id]
+			s.mu.Unlock()
+			if seen[rec.id] = true; counts && !yield(rec, nil) {
 				return
 			}
-			for _, r := range records {
-				if !yield(r, nil) {
-					return
-				}
-			}
-			from = next
 		}
 	}
 }
 
+// together is how many records Retry moves at once.
+const together = 256
+
 // Retry gives the events with these ids, or all when none is named, to the next
 // store once more. It returns how many of them were set aside. What is refused
 // again is set aside again.
-func (s *Store) Retry(ctx context.Context, ids ...uuid.UUID) (int, error) {
+func (s *Store) Retry(ctx context.Context, ids ...uuid.UUID) (n int, err error) {
 	s.retrying.Lock()
 	defer s.retrying.Unlock()
-	if s.isClosed() {
+	s.mu.Lock()
+	closing := s.closing
+	wanted := map[uuid.UUID]bool{}
+	for _, id := range ids {
+		if s.ids[id] == isAside {
+			wanted[id] = true
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case closing:
 		return 0, ErrClosed
+	case len(ids) > 0 && len(wanted) == 0:
+		return 0, nil
 	}
-	limit := s.aside.limit() // what is set aside from now on is not meant
-	var some []record
-	var moved []uint64
+	// The others move to the end of their log, so that what is before can be freed.
+	var again, others []record
+	upTo := uint64(0)
 	move := func() error {
-		if len(some) == 0 {
-			return nil
+		if len(again) > 0 {
+			if err := s.waitAgain(ctx, again); err != nil {
+				return err
+			}
+			n += len(again)
 		}
-		seqs := make([]uint64, len(some))
-		for i := range some {
-			seqs[i] = some[i].seq
+		if len(others) > 0 {
+			if _, err := s.aside.append(others); err != nil {
+				return err
+			}
 		}
-		err := s.waitAgain(ctx, some)
-		if err == nil {
-			moved = append(moved, seqs...)
-		}
-		some = some[:0]
-		return err
+		s.mu.Lock()
+		s.aside.pass(upTo)
+		s.mu.Unlock()
+		again, others = again[:0], others[:0]
+		return nil
 	}
-	var err error
-	for r, err2 := range s.asideRecords() {
-		if err = err2; err != nil || r.seq >= limit {
-			break
+	defer s.tidy()
+	for r, err := range s.asideRecords() {
+		if err != nil {
+			return n, err
 		}
-		if len(ids) > 0 && !slices.Contains(ids, r.id) {
-			continue
+		if upTo = r.seq + 1; len(ids) == 0 || wanted[r.id] {
+			again = append(again, r)
+		} else {
+			others = append(others, r)
 		}
-		if some = append(some, r); len(some) == together {
-			if err = move(); err != nil {
-				break
+		if len(again)+len(others) == together {
+			if err := move(); err != nil {
+				return n, err
 			}
 		}
 	}
-	if err == nil {
-		err = move()
-	}
-	if len(moved) > 0 {
-		// Until this is done a crash leaves them set aside, too.
-		err = errors.Join(err, s.aside.drop(moved))
-	}
-	return len(moved), err
+	return n, move()
 }
 
 // waitAgain writes records that are set aside to the end of what waits.
@@ -131,7 +142,7 @@ func (s *Store) waitAgain(ctx context.Context, records []record) error {
 	for i := range records {
 		r := &records[i]
 		cost += r.cost()
-		r.kind, r.setAt, r.reason = kindWaiting, 0, ""
+		r.setAt, r.reason = 0, ""
 	}
 	if f := s.append(records); f != nil {
 		return f.Err

@@ -28,18 +28,21 @@
 //
 // # Damage
 //
-// Open reads all that waits, and names what is damaged or missing. One thing cannot be
-// told from a Save that did not return: that a disk lost the end of what was written
-// last, in whole sectors. That is noticed only if it was passed on already.
+// Open reads all that waits, and names what is damaged, cut or missing. One thing
+// cannot be told from a Save that did not return when the program was killed: that the
+// disk lost whole sectors of what was written last. It is noticed after a Close, and
+// when later segments or the cursor show that it was there.
 package spool
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -88,9 +91,10 @@ type Store struct {
 	cfg    Config
 	tune   tuning
 	owner  *owner
-	log    *log
+	info   fs.FileInfo // of dir
 	cursor *cursor
-	aside  *asideLog
+	log    *log // of what waits
+	aside  *log
 
 	// writer is held while writing to the log; a channel, so that Save can give up
 	// waiting for it.
@@ -112,7 +116,6 @@ type Store struct {
 	behind            uint64 // the sequence number behind the last record
 	waiting, setAside uint64
 	bytes             int64 // of all records that count
-	tail              tail
 	draining
 	warnings
 	closing bool          // nothing more is taken
@@ -134,7 +137,6 @@ type tuning struct {
 	batchEvents  int   // passed on at once
 	batchBytes   int64 //
 	segmentBytes int64
-	tailBytes    int64 // kept in memory, of what was saved last
 	windowBytes  int64 // passed on while something before it waits to be tried again
 	minBackoff   time.Duration
 	maxBackoff   time.Duration
@@ -142,7 +144,7 @@ type tuning struct {
 }
 
 var defaultTuning = tuning{
-	batchEvents: 10_000, batchBytes: 2 << 20, segmentBytes: 4 << 20, tailBytes: 4 << 20, windowBytes: 16 << 20,
+	batchEvents: 10_000, batchBytes: 2 << 20, segmentBytes: 4 << 20, windowBytes: 16 << 20,
 	minBackoff: 50 * time.Millisecond, maxBackoff: 5 * time.Second, attempt: 30 * time.Second,
 }
 
@@ -184,55 +186,64 @@ func open(dir string, next core.Store, cfg Config, tune tuning) (*Store, error) 
 	if err := s.openFiles(); err != nil {
 		s.closeFiles()
 		o.release()
+		if !errors.Is(err, ErrDamaged) {
+			err = fmt.Errorf("auditing: opening the spool: %w", err)
+		}
 		return nil, err
 	}
-	s.draining.init(s.cursor.now.first)
+	s.draining.init(s.log.first)
 	for range drainers {
 		s.work.Go(s.drain)
 	}
 	return s, nil
 }
 
-// openFiles makes the cursor when there never was anything, and reads what there is.
+// openFiles reads what there is, and makes the cursor anew.
 func (s *Store) openFiles() (err error) {
-	if s.cursor, err = openCursor(s.dir); err != nil {
+	if s.info, err = os.Stat(s.dir); err != nil {
 		return err
 	}
-	if s.cursor == nil {
-		if holdsSpool(s.dir) {
-			return damaged(s.dir, errors.New(cursorName+" is missing"))
-		}
-		if s.cursor, err = createCursor(s.dir, position{}); err != nil {
-			return err
+	said, err := readCursor(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = nil; holdsSpool(s.dir) {
+			err = damaged(s.dir, errors.New("the file "+cursorName+" is missing"))
 		}
 	}
-	s.aside, err = openAside(s.dir, s.cursor, func(r record) bool {
-		if _, twice := s.ids[r.id]; twice {
-			return false
-		}
-		s.ids[r.id] = isAside
-		s.setAside++
-		s.bytes += r.cost()
-		return true
-	})
 	if err != nil {
 		return err
 	}
-	s.log, err = openLog(s.dir, s.tune.segmentBytes, s.cursor.now, func(r record) {
-		// What is set aside was so before the cursor passed it.
+	// What is set aside was so before the cursor passed it where it waited.
+	if s.aside, err = openLog(s.dir, asideName, s.info, s.tune.segmentBytes, said.aside, func(r record) {
+		if _, twice := s.ids[r.id]; !twice {
+			s.ids[r.id] = isAside
+			s.setAside++
+			s.bytes += r.cost()
+		}
+	}); err != nil {
+		return err
+	}
+	if s.log, err = openLog(s.dir, waitingName, s.info, s.tune.segmentBytes, said.waiting, func(r record) {
 		if _, twice := s.ids[r.id]; !twice {
 			s.count(&r)
 		}
-	})
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	s.behind = s.log.next
-	s.tail.first = s.behind
-	if err := s.owner.sign(); err != nil && !noSpace(err) { // what is there can be passed on all the same
-		return err
+	s.cursor = &cursor{path: filepath.Join(s.dir, cursorName)}
+	err = s.note(false)
+	if err == nil {
+		err = s.owner.sign()
 	}
-	return nil
+	if noSpace(err) && s.behind > s.log.first {
+		return nil // what is there can be passed on all the same
+	}
+	return err
+}
+
+// note has the cursor say what the logs hold.
+func (s *Store) note(sync bool) error {
+	return s.cursor.set(func() position { return position{s.log.has(), s.aside.has()} }, sync)
 }
 
 // count notes a record that waits. It wants s.mu to be held.
@@ -243,17 +254,15 @@ func (s *Store) count(r *record) {
 }
 
 func (s *Store) closeFiles() error {
-	var errs []error
-	if s.log != nil {
-		s.log.end()
+	for _, l := range []*log{s.log, s.aside} {
+		if l != nil {
+			l.end()
+		}
 	}
-	if s.aside != nil {
-		errs = append(errs, s.aside.close())
+	if s.cursor == nil {
+		return nil
 	}
-	if s.cursor != nil {
-		errs = append(errs, s.cursor.close())
-	}
-	return errors.Join(errs...)
+	return s.cursor.close()
 }
 
 // acquire waits for the right to write; the caller gives it back with release.

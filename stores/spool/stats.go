@@ -36,7 +36,7 @@ func (s *Store) Stats() Stats {
 		r := s.log.reader(from)
 		defer r.close()
 		if rec, err := r.next(); err == nil {
-			st.Oldest = rec.arrivedAt()
+			st.Oldest = time.UnixMicro(rec.arrived).UTC()
 		}
 	}
 	return st
@@ -49,9 +49,6 @@ func (s *Store) oldest() time.Time {
 		if !b.done && b.oldest != 0 {
 			return time.UnixMicro(b.oldest).UTC()
 		}
-	}
-	if known := s.tail.from(s.handed); len(known) > 0 {
-		return known[0].arrivedAt()
 	}
 	return time.Time{}
 }
