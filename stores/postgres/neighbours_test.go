@@ -236,7 +236,8 @@ func TestWhyNothingCanBeMade(t *testing.T) {
 			} else if strings.Contains(err.Error(), "CREATE TABLE IF NOT EXISTS") != c.create {
 				t.Errorf("the error advises to create a table, or not: %v", err)
 			}
-			if errors.Is(err, core.ErrTimeout) == c.atOnce {
+			// A slow machine may be in the middle of an attempt when the time is up.
+			if waited := errors.Is(err, core.ErrTimeout) || errors.Is(err, core.ErrUnknown); waited == c.atOnce {
 				t.Errorf("it comes at once, or not: %v", err)
 			}
 			if strings.Contains(l.String(), "stored in audit_overflow") {
