@@ -1,0 +1,70 @@
+package sqlite_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+
+	"github.com/auditing-go/auditing/core"
+	auditsqlite "github.com/auditing-go/auditing/stores/sqlite"
+)
+
+func ExampleOpen() {
+	ctx := context.Background()
+	store, err := auditsqlite.Open(ctx, ":memory:", auditsqlite.Config{}) // or a file
+	if err != nil {
+		log.Fatal(err)
+	}
+	rec, err := core.New(store, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(ctx)
+
+	if err := rec.Audit(ctx, "refund", core.Fields{"order": "A-1", "amount": 9.5}, core.As("alice")); err != nil {
+		log.Fatal(err)
+	}
+	page, err := rec.Read(ctx, core.Query{Tag: "refund"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(page.Events[0].User, page.Events[0].Fields)
+	// Output: alice map[amount:9.5 order:A-1]
+}
+
+// The application's own database takes the audits too. Audit when its transaction is
+// over: SQLite has one writer at a time.
+func ExampleNew() {
+	ctx := context.Background()
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:example?mode=memory&cache=shared"}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close() // the store leaves it open
+	store, err := auditsqlite.New(ctx, db, auditsqlite.Config{Prefix: "audit_"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	rec, err := core.New(store, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(ctx)
+
+	if err := rec.Audit(ctx, "refund", core.Fields{"order": "A-1"}, core.As("alice")); err != nil {
+		log.Fatal(err)
+	}
+	var order string
+	if err := db.Raw(`SELECT "order" FROM audit_refund`).Scan(&order).Error; err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(order)
+	// Output: A-1
+}
