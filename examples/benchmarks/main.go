@@ -36,6 +36,7 @@ var subjects = []Subject{
 	{"slowdisk", "The same on a disk whose fsync takes 2 ms more", slowDiskCases},
 	{"drain", "Drain into PostgreSQL, 1,000 events a batch", drainCases},
 	{"sqlite", "SQLite, synced at every commit", sqliteCases},
+	{"spool", "The spool, while the store behind it is away", spoolCases},
 	{"elastic", "Elasticsearch", elasticCases},
 	{"cost", "What one audit costs its caller", costCases},
 	{"request", "What a request costs over the bare handler", requestCases},
