@@ -220,7 +220,13 @@ func (s *Store) tidy() {
 			err = errors.Join(s.log.free(waiting), s.aside.free(aside))
 		}
 	}
-	if err != nil && s.warnTidy() {
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	warn := due(&s.tidied, warnEvery)
+	s.mu.Unlock()
+	if warn {
 		s.logger().Error("auditing: spool: what was passed on stays in it for now", "dir", s.dir, "error", err)
 	}
 }

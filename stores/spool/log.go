@@ -35,10 +35,9 @@ type log struct {
 	info         fs.FileInfo // of the directory
 	segmentBytes int64
 
-	writing  sync.Mutex // held by append
-	writer   groupWriter
-	file     *os.File // the newest segment; nil when the next record begins another one
-	fileInfo fs.FileInfo
+	writing sync.Mutex // held by append
+	writer  groupWriter
+	file    *os.File // the newest segment; nil when the next record begins another one
 
 	mu       sync.Mutex
 	span     // from the oldest record that is needed to the one that comes next
@@ -108,7 +107,11 @@ func (l *log) read(seg *segment, end uint64, visit func(record)) error {
 	if l.next = max(next, l.first); end < math.MaxUint64 || torn || next < l.first {
 		return nil // what follows is of a Save that failed, or missing
 	}
-	return l.reopen(seg)
+	// What was read may not be on the disk yet, if its Save did not return.
+	if l.file, err = os.OpenFile(seg.path, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	return l.file.Sync()
 }
 
 // scan reads the records of a segment, and visits those that are needed.
@@ -146,18 +149,6 @@ func (l *log) scan(seg *segment, scan *scanner, end uint64, visit func(record)) 
 	return next, torn, err
 }
 
-// reopen has more written to a segment. What was read may not be on the disk yet, if
-// its Save did not return.
-func (l *log) reopen(seg *segment) (err error) {
-	if l.file, err = os.OpenFile(seg.path, os.O_RDWR, 0); err != nil {
-		return err
-	}
-	if l.fileInfo, err = l.file.Stat(); err != nil {
-		return err
-	}
-	return l.file.Sync()
-}
-
 // append stores the records, which get their sequence numbers, at the end. unknown says
 // of an error that they may be found after a restart all the same.
 func (l *log) append(records []record) (unknown bool, err error) {
@@ -167,17 +158,11 @@ func (l *log) append(records []record) (unknown bool, err error) {
 		records[i].seq = l.next + uint64(i)
 	}
 	need := sectorsOf(records)
-	if l.file == nil {
-		if err := inPlace(l.dir, l.info); err != nil {
-			return false, err
-		}
-		return l.begin(records, need)
-	}
-	if err := inPlace(l.file.Name(), l.fileInfo); err != nil {
+	if err := l.inPlace(); err != nil {
 		return false, err
 	}
 	last := l.newest()
-	if need > int64(last.size-last.end) {
+	if l.file == nil || need > int64(last.size-last.end) {
 		return l.begin(records, need)
 	}
 	if _, err = l.file.WriteAt(l.writer.write(last, last.end, records), int64(last.end)*sectorSize); err == nil {
@@ -205,13 +190,8 @@ func (l *log) begin(records []record, need int64) (unknown bool, err error) {
 	}
 	seg := &segment{path: filepath.Join(l.dir, fmt.Sprintf("%s%020d%s", l.name, l.next, logSuffix)), first: l.next, size: uint32(size), end: uint32(need)}
 	l.file, unknown, err = create(seg.path, l.spare(), l.writer.write(seg, 0, records), size*sectorSize)
-	if err == nil {
-		if l.fileInfo, err = l.file.Stat(); err != nil {
-			unknown = true
-			l.end()
-		}
-	}
 	if err != nil {
+		l.file = nil
 		os.Remove(seg.path)
 		return unknown, err
 	}
@@ -222,9 +202,25 @@ func (l *log) begin(records []record, need int64) (unknown bool, err error) {
 // spare is the path of a file in which the next segment can begin.
 func (l *log) spare() string { return filepath.Join(l.dir, l.name+"spare"+newSuffix) }
 
+// inPlace finds out whether what is appended now can be found later.
+func (l *log) inPlace() error {
+	if l.file == nil {
+		return inPlace(l.dir, l.info)
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	return inPlace(l.file.Name(), info)
+}
+
+// newest is nil before there is one.
 func (l *log) newest() *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.segments) == 0 {
+		return nil
+	}
 	return l.segments[len(l.segments)-1]
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"github.com/auditing-go/auditing/core"
 )
 
@@ -33,11 +31,7 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	// that one which moves in between is found twice and never missed.
 	q = q.Normalize()
 	found := found{ctx: ctx, q: q, cursor: cursor, paged: paged}
-	err = s.each(found.record)
-	if err == nil {
-		err = found.prune()
-	}
-	if err != nil {
+	if err := s.each(found.record); err != nil {
 		return core.Page{}, err
 	}
 	page, err := next.Read(ctx, q)
@@ -47,7 +41,12 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 			return core.Page{}, err
 		}
 	}
-	return merge(q.Limit, core.Page{Events: found.events, Next: found.next}, page), err
+	found.events = append(found.events, page.Events...)
+	found.more = found.more || page.Next != ""
+	if err2 := found.prune(); err2 != nil {
+		return core.Page{}, err2
+	}
+	return core.Page{Events: found.events, Next: found.next}, err
 }
 
 // each visits all records that wait or are set aside, and others that were passed on.
@@ -76,15 +75,16 @@ func (s *Store) each(visit func(record) error) error {
 	return read(aside, asideEnd)
 }
 
-// found collects the newest events of the spool that match a query.
+// found collects the newest events that match a query.
 type found struct {
 	ctx    context.Context
 	q      core.Query // normalised
 	cursor core.Cursor
 	paged  bool
 	events []core.Event
-	next   string
-	floor  int64 // when there is a next: nothing older belongs to the page
+	more   bool   // than the page has
+	next   string // of the page, when there is more
+	floor  int64  // when there is more: nothing older belongs to the page
 	seen   int
 }
 
@@ -97,7 +97,7 @@ func (f *found) record(r record) error {
 	// What the record itself says saves parsing most events.
 	if f.paged && r.time > f.cursor.Time.UnixMicro() ||
 		!f.q.From.IsZero() && r.time < f.q.From.UnixMicro() || !f.q.To.IsZero() && r.time >= f.q.To.UnixMicro() ||
-		f.next != "" && r.time < f.floor {
+		f.more && r.time < f.floor {
 		return nil
 	}
 	e, err := r.event()
@@ -115,33 +115,10 @@ func (f *found) prune() error {
 	slices.SortFunc(f.events, core.Event.Compare)
 	f.events = slices.CompactFunc(f.events, func(a, b core.Event) bool { return a.ID == b.ID })
 	page, err := f.q.Page(f.events)
-	f.events = page.Events
-	// That there is more stays true, also when nothing was added since.
-	if n := len(f.events); n > 0 && (f.next != "" || page.Next != "") {
+	f.events, f.more = page.Events, f.more || page.Next != ""
+	if n := len(f.events); n > 0 && f.more {
 		last := f.events[n-1]
 		f.next, f.floor = core.Cursor{Time: last.Time, ID: last.ID}.String(), last.Time.UnixMicro()
 	}
 	return err
-}
-
-// merge makes one page of two that answer the same query; equal ids come once.
-func merge(limit int, a, b core.Page) core.Page {
-	ids := make(map[uuid.UUID]struct{}, len(a.Events))
-	for _, e := range a.Events {
-		ids[e.ID] = struct{}{}
-	}
-	events := a.Events
-	for _, e := range b.Events {
-		if _, twice := ids[e.ID]; !twice {
-			events = append(events, e)
-		}
-	}
-	slices.SortFunc(events, core.Event.Compare)
-	more := a.Next != "" || b.Next != "" || len(events) > limit
-	events = events[:min(limit, len(events))]
-	page := core.Page{Events: events}
-	if n := len(events); more && n > 0 {
-		page.Next = core.Cursor{Time: events[n-1].Time, ID: events[n-1].ID}.String()
-	}
-	return page
 }

@@ -65,6 +65,16 @@ type warnings struct {
 // warnEvery is how often the same warning is logged at most.
 const warnEvery = 10 * time.Second
 
+// due reports whether a warning was last logged so long ago, and notes that it is.
+func due(last *time.Time, every time.Duration) bool {
+	now := time.Now()
+	if now.Sub(*last) < every {
+		return false
+	}
+	*last = now
+	return true
+}
+
 // filling reports whether the bound has just come near.
 func (w *warnings) filling(bytes, maxBytes int64) bool {
 	const warnAt, calmAt = 80, 70
@@ -81,10 +91,9 @@ func (w *warnings) filling(bytes, maxBytes int64) bool {
 func (s *Store) noteRefused(records []record) {
 	s.mu.Lock()
 	s.notLogged += len(records)
-	n, now := s.notLogged, time.Now()
-	due := now.Sub(s.refused) >= warnEvery
+	n, due := s.notLogged, due(&s.refused, warnEvery)
 	if due {
-		s.notLogged, s.refused = 0, now
+		s.notLogged = 0
 	}
 	s.mu.Unlock()
 	if due {
@@ -102,17 +111,6 @@ func (s *Store) warnFilling() {
 	if filling {
 		s.logger().Warn("auditing: spool: it is filling up", "dir", s.dir, "bytes", bytes, "max_bytes", s.cfg.MaxBytes, "waiting", waiting, "set_aside", aside)
 	}
-}
-
-// warnTidy reports whether it is time to log once more that nothing can be freed.
-func (s *Store) warnTidy() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	due := time.Since(s.tidied) >= warnEvery
-	if due {
-		s.tidied = time.Now()
-	}
-	return due
 }
 
 // unreachable notes that the next store took nothing of what it was given, and
@@ -138,10 +136,7 @@ func (s *Store) away(err error) {
 	if oldest := s.oldest(); !oldest.IsZero() {
 		age = now.Sub(oldest)
 	}
-	aged := age >= s.cfg.WarnAge && now.Sub(s.aged) >= s.cfg.WarnAge
-	if aged {
-		s.aged = now
-	}
+	aged := age >= s.cfg.WarnAge && due(&s.aged, s.cfg.WarnAge)
 	waiting := s.waiting
 	s.changed.Broadcast()
 	s.mu.Unlock()
