@@ -18,6 +18,7 @@ type batch struct {
 	events  []core.Event
 
 	attempts int       // how often it was parked
+	seen     uint64    // the successes of all batches when it was parked first
 	tried    time.Time // when it is tried again, while it is parked
 	done     bool
 }

@@ -75,7 +75,9 @@ func (s *Store) claim() (*batch, error) {
 			if len(s.window) < maxWindow && s.inWindow < s.tune.windowBytes {
 				return s.claimNew()
 			}
-			if b := s.window[0]; !b.tried.IsZero() {
+			// While nothing is taken at all, moving costs what it writes and helps nobody,
+			// unless all that was handed out so far is at fault itself.
+			if b := s.window[0]; !b.tried.IsZero() && (s.successes > b.seen || b.attempts >= 10) {
 				b.tried = time.Time{}
 				s.mu.Unlock()
 				if err := s.moveBehind(b); err != nil {
@@ -155,6 +157,7 @@ func (s *Store) park(b *batch, err error) {
 	defer s.mu.Unlock()
 	if b.attempts++; b.attempts == 1 {
 		s.parked++
+		b.seen = s.successes
 	}
 	wait := core.Backoff(b.attempts, s.tune.minBackoff, s.tune.maxBackoff)
 	b.tried = time.Now().Add(wait)

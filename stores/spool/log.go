@@ -35,7 +35,8 @@ type log struct {
 	info         fs.FileInfo // of the directory
 	segmentBytes int64
 
-	writing sync.Mutex // held by append
+	writing sync.Mutex     // held by append
+	filling sync.WaitGroup // of the spare file
 	writer  groupWriter
 	file    *os.File // the newest segment; nil when the next record begins another one
 
@@ -83,11 +84,6 @@ func openLog(dir, name string, info fs.FileInfo, segmentBytes int64, has span, v
 	if l.next < has.next {
 		l.end()
 		return nil, damaged(dir, fmt.Errorf("records %d to %d are missing", l.next, has.next-1))
-	}
-	// What is in it could pass for a part of the next segment.
-	if err := os.Remove(l.spare()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.end()
-		return nil, err
 	}
 	return l, nil
 }
@@ -184,6 +180,7 @@ func (l *log) append(records []record) (unknown bool, err error) {
 // begin stores the records in a segment of their own, behind which others follow.
 func (l *log) begin(records []record, need int64) (unknown bool, err error) {
 	l.end()
+	l.filling.Wait()
 	size := max(l.segmentBytes/sectorSize, need)
 	if size > math.MaxInt32 {
 		return false, errors.New("so much at once does not go into a segment: save fewer events together")
@@ -196,7 +193,22 @@ func (l *log) begin(records []record, need int64) (unknown bool, err error) {
 		return unknown, err
 	}
 	l.added(seg, seg.end, len(records))
+	// While the next store is away no old file comes free for the next segment.
+	l.filling.Go(func() {
+		if fill(l.spare(), nil, l.segmentBytes/sectorSize*sectorSize) != nil {
+			os.Remove(l.spare())
+		}
+	})
 	return false, nil
+}
+
+// close ends the log for good.
+func (l *log) close() {
+	l.filling.Wait()
+	if inPlace(l.dir, l.info) == nil {
+		os.Remove(l.spare())
+	}
+	l.end()
 }
 
 // spare is the path of a file in which the next segment can begin.

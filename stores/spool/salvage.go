@@ -92,7 +92,7 @@ func (f *finder) salvage(dir, into string) (err error) {
 func (f *finder) copy(dir, name string, first uint64, copied *int, into string, info fs.FileInfo) (span, error) {
 	f.first, f.next, f.copied = first, first, copied
 	f.to = &log{dir: into, name: name, info: info, segmentBytes: defaultTuning.segmentBytes}
-	defer f.to.end()
+	defer f.to.close()
 	segments, err := segmentsIn(dir, name)
 	for _, seg := range segments {
 		if err == nil {

@@ -229,6 +229,12 @@ func (s *Store) openFiles() (err error) {
 	}); err != nil {
 		return err
 	}
+	for _, l := range []*log{s.aside, s.log} {
+		// What is in it could pass for a part of the next segment.
+		if err := os.Remove(l.spare()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	s.behind = s.log.next
 	s.cursor = &cursor{path: filepath.Join(s.dir, cursorName)}
 	err = s.note(false)
@@ -256,7 +262,7 @@ func (s *Store) count(r *record) {
 func (s *Store) closeFiles() error {
 	for _, l := range []*log{s.log, s.aside} {
 		if l != nil {
-			l.end()
+			l.close()
 		}
 	}
 	if s.cursor == nil {
