@@ -75,7 +75,7 @@ func (m missing) Error() string { return string(m) }
 
 // measure runs all cases of a subject.
 func (s Subject) measure(ctx context.Context, l *lab) (SubjectResult, error) {
-	r := SubjectResult{Name: s.Name, Title: s.Title, Measured: time.Now().UTC().Truncate(time.Second), Each: l.time.String(), Rounds: l.rounds}
+	r := SubjectResult{Name: s.Name, Title: s.Title, Machine: machine(), Measured: time.Now().UTC().Truncate(time.Second), Each: l.time.String(), Rounds: l.rounds}
 	done := l.scope()
 	cases, err := s.Cases(ctx, l)
 	var why missing

@@ -94,7 +94,6 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	report.Machine = machine()
 	for _, s := range chosen {
 		fmt.Fprintf(os.Stderr, "measuring %s\n", s.Name)
 		r, err := s.measure(ctx, l)

@@ -15,13 +15,13 @@ import (
 
 // Report is what results.json holds.
 type Report struct {
-	Machine  string
 	Subjects []SubjectResult
 }
 
 // SubjectResult is what a [Subject] came to.
 type SubjectResult struct {
 	Name, Title string
+	Machine     string
 	Measured    time.Time
 	Each        string // how long one measurement took
 	Rounds      int
@@ -121,24 +121,6 @@ func (r *Report) headlines() (string, error) {
 		"* One audit of 8 fields keeps its caller " + times("cost", eightName, zapName) + " times as long as a line of JSON with zap, apart from the wait for the store, and " +
 		times("cost", eightName, eventloggerName) + " of one with hashicorp/eventlogger.\n"
 	return text, errors.Join(lacking...)
-}
-
-// when says where and when the report was measured.
-func (r *Report) when() string {
-	var first, last time.Time
-	for _, s := range r.Subjects {
-		if first.IsZero() || s.Measured.Before(first) {
-			first = s.Measured
-		}
-		if s.Measured.After(last) {
-			last = s.Measured
-		}
-	}
-	day := last.Format(time.DateOnly)
-	if f := first.Format(time.DateOnly); f != day {
-		day = f + " to " + day
-	}
-	return "Measured on " + r.Machine + ", " + day + "."
 }
 
 // replaceBlock replaces what stands between the two marks in a Markdown file.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // writeText prints all that was measured as a table for a terminal.
@@ -59,12 +60,13 @@ func writeText(out io.Writer, results []SubjectResult) error {
 // markdown is all that was measured, for this module's README.
 func (r *Report) markdown() string {
 	var b strings.Builder
-	b.WriteString(r.when() + "\n")
 	for _, s := range r.Subjects {
-		fmt.Fprintf(&b, "\n### %s\n\n", s.Title)
+		fmt.Fprintf(&b, "### %s\n\n", s.Title)
 		if s.Missing != "" {
-			fmt.Fprintf(&b, "Not measured: %s.\n", s.Missing)
+			fmt.Fprintf(&b, "Not measured: %s.\n\n", s.Missing)
+			continue
 		}
+		fmt.Fprintf(&b, "Measured on %s, %s.\n\n", s.Machine, s.Measured.Format(time.DateOnly))
 		for i, c := range s.Cases {
 			shown := c.shown()
 			if i == 0 || !slices.Equal(shown, s.Cases[i-1].shown()) {
@@ -89,8 +91,9 @@ func (r *Report) markdown() string {
 				b.WriteString(" |\n")
 			}
 		}
+		b.WriteString("\n")
 	}
-	return b.String() + "\n### The goals\n\n" + goals(r.Subjects)
+	return b.String() + "### The goals\n\n" + goals(r.Subjects)
 }
 
 // shown are the figures of a line that mean something on another machine too: a time in
