@@ -14,11 +14,14 @@ import (
 // Backend is what a [Store] asks of one kind of database. It is safe for
 // concurrent use.
 type Backend interface {
-	// Relations reads the catalogue: the relations of these names, or with nil
+	// Relations reads the catalogue for a Read: the relations of these names, or with nil
 	// names every table that [Relation.Audits], no views.
 	Relations(ctx context.Context, names []string) ([]Relation, error)
-	// Lookup is Relations of these names for a Save: like Write, it does not wait for
-	// connections that others hold.
+	// Locked returns the names of relations that another session keeps everybody from
+	// reading just now.
+	Locked(ctx context.Context) (map[string]bool, error)
+	// Lookup reads the same for a Save: like Write, it does not wait for connections
+	// that others hold.
 	Lookup(ctx context.Context, names []string) ([]Relation, error)
 	// Grow makes the table with the base columns and these fields, or adds to it
 	// the columns that it lacks. Other processes may do the same at the same time.
@@ -99,7 +102,8 @@ type Odd struct{ Time, ID string }
 type Relation struct {
 	Name    string
 	Columns []Column
-	// Table says that it is a table; a view takes the name all the same.
+
+	// What Lookup says of it: Table that it is a table; a view takes the name all the same.
 	Table bool
 	// UniqueID says that audit_id is unique.
 	UniqueID bool
@@ -110,15 +114,13 @@ type Relation struct {
 	// Lossy says why a crash of the database loses acknowledged rows, "" when it does not.
 	Lossy string
 
-	// Parts is how many tables it consists of beside itself.
+	// What Relations says of it: Parts is how many tables it consists of beside itself.
 	Parts int
 	// Place is an expression of a uuid that tells a row by where it is stored, "" when
 	// there is none.
 	Place string
 	// Denied is the statement that gives a right to read, "" when there is one.
 	Denied string
-	// Locked says that another session keeps everybody from reading it just now.
-	Locked bool
 }
 
 // column returns the column of that name.

@@ -40,7 +40,7 @@ func absenceOf(rel Relation, at time.Time) absence {
 
 // load reads all tables of audits.
 func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
-	relations, err := b.Relations(ctx, nil)
+	relations, err := b.Lookup(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -59,15 +59,12 @@ func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
 	return nil
 }
 
-// lookup reads relations: [Backend.Relations] or [Backend.Lookup].
-type lookup func(ctx context.Context, names []string) ([]Relation, error)
-
 // refresh reads the named relations anew.
-func (c *catalog) refresh(ctx context.Context, look lookup, names ...string) error {
+func (c *catalog) refresh(ctx context.Context, b Backend, names ...string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	relations, err := look(ctx, names)
+	relations, err := b.Lookup(ctx, names)
 	if err != nil {
 		return err
 	}

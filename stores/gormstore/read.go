@@ -62,6 +62,7 @@ type reading struct {
 	q     core.Query // normalised
 	again bool
 	whole bool // the odd rows are looked for when all others that match were read
+	few   bool // sources
 	want  int
 	batch int          // how many rows the next statement asks for
 	found []core.Event // the newest, at most want
@@ -102,13 +103,19 @@ func (r *reading) sources(ctx context.Context) ([]*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	var locked map[string]bool
+	if r.again {
+		if locked, err = r.backend.Locked(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var sources []*source
 	for _, rel := range relations {
 		if !rel.Audits() || !strings.HasPrefix(rel.Name, r.cfg.Prefix) {
 			continue
 		}
 		src, why := r.newSource(rel, own)
-		if why == "" && rel.Locked && r.again {
+		if why == "" && locked[rel.Name] {
 			why = "another session has locked it"
 		}
 		if why != "" {
@@ -117,6 +124,7 @@ func (r *reading) sources(ctx context.Context) ([]*source, error) {
 			sources = append(sources, src)
 		}
 	}
+	r.few = len(sources) <= fewParts
 	return sources, nil
 }
 
@@ -296,7 +304,7 @@ func (r *reading) askNewest(ctx context.Context, parts []*part) error {
 func (r *reading) readGroup(ctx context.Context, parts []*part) error {
 	bound := r.bound()
 	query, args := r.pageQuery(parts, bound)
-	rows, err := r.backend.Query(ctx, false, query, args...)
+	rows, err := r.backend.Query(ctx, r.few && len(r.q.Fields) == 0, query, args...)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 			again = append(again, f.Index)
 		}
 	}
-	if err := sv.store.catalog.refresh(ctx, sv.store.backend.Lookup, stale...); err != nil {
+	if err := sv.store.catalog.refresh(ctx, sv.store.backend, stale...); err != nil {
 		for _, i := range again {
 			sv.fail(core.Failure{Index: i, Err: err, Retry: true})
 		}
@@ -156,7 +156,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 			names = append(names, g.name)
 		}
 	}
-	if err := s.catalog.refresh(ctx, s.backend.Lookup, s.catalog.unknown(names)...); err != nil {
+	if err := s.catalog.refresh(ctx, s.backend, s.catalog.unknown(names)...); err != nil {
 		for _, i := range todo {
 			sv.fail(core.Failure{Index: i, Err: fmt.Errorf("reading the catalogue: %w", err), Retry: true})
 		}
@@ -316,7 +316,7 @@ func (sv *saving) lookForColumns(ctx context.Context, groups []*group) {
 			names = append(names, g.name)
 		}
 	}
-	_ = sv.store.catalog.refresh(ctx, sv.store.backend.Lookup, names...)
+	_ = sv.store.catalog.refresh(ctx, sv.store.backend, names...)
 }
 
 // missing returns the columns that the events would add to t.

@@ -204,7 +204,7 @@ func (b *backend) resumeBackfill(ctx context.Context) {
 	if b.cfg.Fixed {
 		return
 	}
-	relations, err := b.Relations(ctx, nil)
+	relations, err := b.relations(ctx, b.pool, nil)
 	if err != nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -51,10 +52,16 @@ func columnOf(name, typ string) gormstore.Column {
 	return gormstore.Column{Name: name, Kind: readAs[precision.ReplaceAllString(typ, "")], Type: typ}
 }
 
-// relationsQuery gives one row for each relation. Its columns stand in one text, names
-// and types in turn between characters that no name has: that is twice as fast as rows.
-const relationsQuery = `
-SELECT c.relname, c.relkind IN ('r', 'p') AND NOT c.relispartition,
+// A relation is one row of these. Its columns stand in one text, names and types in turn
+// between characters that no name has: that is twice as fast as rows.
+const (
+	// toRead is what a Read has to know, a third of the work of toWrite.
+	toRead = `SELECT c.relname, a.columns, c.relkind IN ('r', 'p', 'm'),
+  CASE WHEN c.relhassubclass THEN (WITH RECURSIVE part (id) AS (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid
+    UNION ALL SELECT i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.id) SELECT count(*) FROM part) ELSE 0 END,
+  CASE WHEN has_table_privilege(c.oid, 'SELECT') THEN '' ELSE format('GRANT SELECT ON %I.%I TO %I', n.nspname, c.relname, current_user) END`
+	// toWrite is all else.
+	toWrite = `SELECT c.relname, a.columns, c.relkind IN ('r', 'p') AND NOT c.relispartition,
   EXISTS (SELECT 1 FROM pg_index i JOIN pg_attribute k ON k.attrelid = c.oid AND k.attnum = i.indkey[0]
     WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
       AND i.indnkeyatts = 1 AND k.attname = 'audit_id'),
@@ -66,37 +73,82 @@ SELECT c.relname, c.relkind IN ('r', 'p') AND NOT c.relispartition,
   CASE WHEN has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'INSERT') AND has_any_column_privilege(c.oid, 'SELECT') THEN ''
     ELSE format('GRANT USAGE ON SCHEMA %1$I TO %3$I; GRANT INSERT, SELECT ON %1$I.%2$I TO %3$I', n.nspname, c.relname, current_user) END,
   CASE WHEN current_setting('fsync') = 'off' THEN 'the server runs with fsync = off'
-    WHEN c.relpersistence = 'u' THEN format('the table is UNLOGGED: run: ALTER TABLE %I.%I SET LOGGED', n.nspname, c.relname) ELSE '' END,
-  CASE WHEN c.relkind = 'p' THEN (SELECT count(*) FROM pg_partition_tree(c.oid)) ELSE 0 END,
-  c.relkind IN ('r', 'p', 'm'),
-  CASE WHEN has_table_privilege(c.oid, 'SELECT') THEN '' ELSE format('GRANT SELECT ON %I.%I TO %I', n.nspname, c.relname, current_user) END,
-  c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted
-    AND l.pid <> pg_backend_pid() AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())),
-  (SELECT string_agg(a.attname || chr(30) || format_type(a.atttypid, a.atttypmod), chr(30) ORDER BY a.attnum)
-    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+    WHEN c.relpersistence = 'u' THEN format('the table is UNLOGGED: run: ALTER TABLE %I.%I SET LOGGED', n.nspname, c.relname) ELSE '' END`
+	relationsFrom = `
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (SELECT string_agg(a.attname || chr(30) || format_type(a.atttypid, a.atttypmod), chr(30) ORDER BY a.attnum) AS columns,
+    count(*) FILTER (WHERE a.attname IN ('audit_id', 'audit_tag', 'audit_request', 'audit_extra')) AS of_audits
+  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) a
 WHERE n.nspname = $1 AND `
-
-const (
 	byNames   = `c.relname = ANY($2::text[])`
-	withAudit = `c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND $2::text[] IS NULL AND 2 <= (SELECT count(*) FROM pg_attribute a
-  WHERE a.attrelid = c.oid AND a.attname IN ('audit_id', 'audit_tag', 'audit_request', 'audit_extra') AND NOT a.attisdropped)`
-	inOrder = ` ORDER BY c.relname`
+	withAudit = `c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND a.of_audits >= 2`
+	inOrder   = ` ORDER BY c.relname`
 )
+
+// relationsOf returns the query for these relations, for all tables of audits with nil,
+// and its arguments.
+func (b *backend) relationsOf(what string, names []string) (query string, args []any) {
+	if names == nil {
+		return what + relationsFrom + withAudit + inOrder, []any{b.cfg.Schema}
+	}
+	return what + relationsFrom + byNames + inOrder, []any{b.cfg.Schema, names}
+}
+
+// columnsIn reads what a.columns spells.
+func columnsIn(text string) (columns []gormstore.Column) {
+	words := strings.Split(text, "\x1e")
+	for i := 0; i+1 < len(words); i += 2 {
+		columns = append(columns, columnOf(words[i], words[i+1]))
+	}
+	return columns
+}
+
+// Relations implements [gormstore.Backend].
+func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Relation, error) {
+	query, args := b.relationsOf(toRead, names)
+	rows, err := b.Query(ctx, true, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	relations := make([]gormstore.Relation, len(rows))
+	for i, row := range rows {
+		word := func(n int) string { s, _ := row[n].(string); return s }
+		rel := gormstore.Relation{Name: word(0), Columns: columnsIn(word(1)), Denied: word(4)}
+		if word(2) == "t" {
+			rel.Place = "md5(tableoid || ' ' || ctid)::uuid"
+		}
+		if rel.Parts, err = strconv.Atoi(word(3)); err != nil {
+			return nil, err
+		}
+		relations[i] = rel
+	}
+	return relations, nil
+}
+
+// Locked implements [gormstore.Backend].
+func (b *backend) Locked(ctx context.Context) (map[string]bool, error) {
+	rows, err := b.Query(ctx, false, `WITH RECURSIVE held (id) AS (SELECT l.relation FROM pg_locks l
+  WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+    AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+  UNION SELECT i.inhparent FROM held h JOIN pg_inherits i ON i.inhrelid = h.id)
+SELECT c.relname FROM held h JOIN pg_class c ON c.oid = h.id JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1`, b.cfg.Schema)
+	locked := map[string]bool{}
+	for _, row := range rows {
+		locked[row[0].(string)] = true
+	}
+	return locked, err
+}
 
 // querier is a pool, a connection or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// Relations implements [gormstore.Backend].
-func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Relation, error) {
-	return b.relations(ctx, b.pool, names)
-}
-
+// relations reads what a write has to know, in a transaction.
 func (b *backend) relations(ctx context.Context, q querier, names []string) ([]gormstore.Relation, error) {
-	rows, err := q.QueryContext(ctx, relationsOf(names), b.args(b.cfg.Schema, names)...)
+	query, args := b.relationsOf(toWrite, names)
+	rows, err := q.QueryContext(ctx, query, b.args(args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +163,9 @@ func (b *backend) Lookup(ctx context.Context, names []string) (relations []gorms
 		return nil, err
 	}
 	defer b.lanes.give(l)
+	query, args := b.relationsOf(toWrite, names)
 	look := func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, relationsOf(names), b.args(b.cfg.Schema, names)...)
+		rows, err := c.Query(ctx, query, b.args(args...)...)
 		if err != nil {
 			return err
 		}
@@ -142,14 +195,7 @@ func (b *backend) schemaIsThere(ctx context.Context) func(*pgx.Conn) error {
 	}
 }
 
-func relationsOf(names []string) string {
-	if names == nil {
-		return relationsQuery + withAudit + inOrder
-	}
-	return relationsQuery + byNames + inOrder
-}
-
-// scanRelations reads the rows of relationsQuery, of database/sql or of pgx.
+// scanRelations reads the rows of toWrite, of database/sql or of pgx.
 func scanRelations(rows interface {
 	Next() bool
 	Scan(into ...any) error
@@ -158,20 +204,11 @@ func scanRelations(rows interface {
 	var relations []gormstore.Relation
 	for rows.Next() {
 		var rel gormstore.Relation
-		var placed bool
 		var columns sql.NullString
-		if err := rows.Scan(&rel.Name, &rel.Table, &rel.UniqueID, &rel.Plain, &rel.Grant, &rel.Lossy, &rel.Parts, &placed, &rel.Denied, &rel.Locked, &columns); err != nil {
+		if err := rows.Scan(&rel.Name, &columns, &rel.Table, &rel.UniqueID, &rel.Plain, &rel.Grant, &rel.Lossy); err != nil {
 			return nil, err
 		}
-		if placed {
-			rel.Place = "md5(tableoid || ' ' || ctid)::uuid"
-		}
-		if columns.Valid {
-			words := strings.Split(columns.String, "\x1e")
-			for i := 0; i+1 < len(words); i += 2 {
-				rel.Columns = append(rel.Columns, columnOf(words[i], words[i+1]))
-			}
-		}
+		rel.Columns = columnsIn(columns.String)
 		relations = append(relations, rel)
 	}
 	return relations, rows.Err()

@@ -103,7 +103,7 @@ func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error)
 	}
 	pool := stdlib.OpenDB(*conn, stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
 		// It is asked here, in a time of its own; the ping that comes then only closes it.
-		return probe(ctx, p.Conn) != nil
+		return p.IdleDuration > idleLong && probe(ctx, p.Conn) != nil
 	}))
 	pool.SetMaxOpenConns(openConns)
 	pool.SetConnMaxLifetime(maxAge)

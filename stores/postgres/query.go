@@ -25,6 +25,10 @@ import (
 // setting ends with the read's own transaction.
 const readLockTimeout = "SELECT set_config('lock_timeout', '1s', true)"
 
+// withoutPlanning is for statements that are prepared: to plan one for its arguments takes
+// longer than to run it.
+const withoutPlanning = readLockTimeout + ", set_config('plan_cache_mode', 'force_generic_plan', true)"
+
 // Query implements [gormstore.Backend]: in one round trip, and without anything that
 // would stay on the connection but statements named after their text.
 func (b *backend) Query(ctx context.Context, often bool, query string, args ...any) (rows [][]any, err error) {
@@ -32,7 +36,8 @@ func (b *backend) Query(ctx context.Context, often bool, query string, args ...a
 	for i, v := range args {
 		params[i] = textOf(v)
 	}
-	for range 2 {
+	// A server that was away takes all connections along, and a new one works.
+	for range openConns + 1 {
 		var lost bool
 		rows, lost, err = b.query(ctx, often, query, params)
 		if err == nil || !lost || ctx.Err() != nil {
@@ -55,18 +60,14 @@ func (b *backend) query(ctx context.Context, often bool, query string, params []
 		if !ok {
 			return nil
 		}
-		pg := c.Conn().PgConn()
-		state := "26000" // no such statement
+		var keep *prepared
 		if often && !b.pooled && c.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-			name := fmt.Sprintf("auditing_%016x", uint64(lockKey("read", query)))
-			execute := func(p *pgconn.Pipeline) { p.SendQueryPrepared(name, params, nil, nil) }
-			if rows, err = pipeline(ctx, pg, execute); sqlState(err) == state {
-				rows, err = pipeline(ctx, pg, func(p *pgconn.Pipeline) { p.SendPrepare(name, query, nil); execute(p) })
-			}
-			state = sqlState(err)
+			keep = preparedOn(c.Conn().PgConn())
 		}
-		if state == "26000" || state == "42P05" {
-			rows, err = pipeline(ctx, pg, func(p *pgconn.Pipeline) { p.SendQueryParams(query, params, nil, nil, nil) })
+		rows, err = pipeline(ctx, c.Conn().PgConn(), keep, query, params)
+		if state := sqlState(err); keep != nil && (state == "26000" || state == "42P05") {
+			// Somebody else prepares on this session, or discards what is prepared.
+			rows, err = pipeline(ctx, c.Conn().PgConn(), nil, query, params)
 		}
 		lost = c.Conn().IsClosed()
 		return nil
@@ -74,11 +75,59 @@ func (b *backend) query(ctx context.Context, often bool, query string, params []
 	return rows, lost, err
 }
 
+// prepared is what reading has prepared on a connection.
+type prepared struct {
+	names map[string]bool
+	bytes int // of the statements' texts
+}
+
+// maxReadText bounds the texts of what a connection has prepared for reading, each byte of which
+// costs the server about a hundred.
+const maxReadText = 256 << 10
+
+// preparedOn is kept with the connection itself, which is the pool's.
+func preparedOn(c *pgconn.PgConn) *prepared {
+	const key = "auditing"
+	p, ok := c.CustomData()[key].(*prepared)
+	if !ok {
+		p = &prepared{names: map[string]bool{}}
+		c.CustomData()[key] = p
+	}
+	return p
+}
+
+// forget has the server drop all.
+func (k *prepared) forget(p *pgconn.Pipeline) {
+	for name := range k.names {
+		p.SendDeallocate(name)
+	}
+	*k = prepared{names: map[string]bool{}}
+}
+
+// send sends a statement, which it prepares unless it was.
+func (k *prepared) send(p *pgconn.Pipeline, query string, params [][]byte) {
+	name := statementName(query)
+	if !k.names[name] {
+		if k.bytes+len(query) > maxReadText {
+			k.forget(p)
+		}
+		p.SendPrepare(name, query, nil)
+		k.names[name] = true
+		k.bytes += len(query)
+	}
+	p.SendQueryPrepared(name, params, nil, nil)
+}
+
 // pipeline sends a statement, behind the time limit for locks, and returns its rows.
-func pipeline(ctx context.Context, c *pgconn.PgConn, send func(*pgconn.Pipeline)) (rows [][]any, err error) {
+func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, query string, params [][]byte) (rows [][]any, err error) {
 	p := c.StartPipeline(ctx)
-	p.SendQueryParams(readLockTimeout, nil, nil, nil, nil)
-	send(p)
+	if keep != nil {
+		keep.send(p, withoutPlanning, nil)
+		keep.send(p, query, params)
+	} else {
+		p.SendQueryParams(readLockTimeout, nil, nil, nil, nil)
+		p.SendQueryParams(query, params, nil, nil, nil)
+	}
 	err = p.Sync()
 	for n := 0; err == nil; {
 		var result any
@@ -107,6 +156,13 @@ func pipeline(ctx context.Context, c *pgconn.PgConn, send func(*pgconn.Pipeline)
 	if closeErr := p.Close(); err == nil {
 		err = closeErr
 	}
+	if err != nil && keep != nil && !c.IsClosed() {
+		// What the server has prepared before the error is not known.
+		p := c.StartPipeline(ctx)
+		keep.forget(p)
+		_ = p.Sync()
+		_ = p.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +178,8 @@ func textOf(v any) []byte {
 		return []byte(v)
 	case []byte:
 		return []byte(`\x` + hex.EncodeToString(v))
+	case []string: // of names, which hold neither quotes nor backslashes, but may be null
+		return []byte(`{"` + strings.Join(v, `","`) + `"}`)
 	case time.Time:
 		return v.UTC().AppendFormat(nil, "2006-01-02 15:04:05.999999+00")
 	case float64:

@@ -69,6 +69,9 @@ func (b *backend) Lookup(ctx context.Context, names []string) ([]gormstore.Relat
 	return b.Relations(ctx, names)
 }
 
+// Locked implements [gormstore.Backend]: readers wait for nobody.
+func (b *backend) Locked(context.Context) (map[string]bool, error) { return nil, nil }
+
 // querier is a pool or a connection.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
