@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -32,6 +33,8 @@ func (k Kind) Version() string {
 type Cluster struct {
 	// URLs are those of the nodes n1, n2, …
 	URLs []string
+	// Kind is which of the two it is.
+	Kind Kind
 
 	tb     testing.TB
 	dir    string
@@ -73,7 +76,7 @@ func launch(kind Kind, nodes int) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir, stderr: &bytes.Buffer{}}
+	c := &Cluster{Kind: kind, dir: dir, stderr: &bytes.Buffer{}}
 	// It ends the nodes when its standard input does, which is at the latest when this
 	// process is gone.
 	c.script = exec.Command(script, "run", string(kind), kind.Version(), dir, strconv.Itoa(nodes))
@@ -126,6 +129,26 @@ func (c *Cluster) end() error {
 	return nil
 }
 
+// Restart starts a node that was killed, counted from 0, on what it left behind.
+func (c *Cluster) Restart(number int) {
+	c.tb.Helper()
+	address := strings.TrimPrefix(c.URLs[number], "http://")
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			break // what it had open is closed: its locks too
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			c.tb.Fatalf("estest: node %d still listens", number)
+		}
+	}
+	out, err := exec.Command(c.script.Path, "restart", string(c.Kind), c.Kind.Version(), c.dir, strconv.Itoa(number+1)).CombinedOutput()
+	if err != nil {
+		c.tb.Fatalf("estest: starting node %d again: %v: %s", number, err, out)
+	}
+}
+
 // Hosts are the nodes as a DSN names them: host:port, separated by commas.
 func (c *Cluster) Hosts() string {
 	return strings.ReplaceAll(strings.Join(c.URLs, ","), "http://", "")
@@ -156,7 +179,8 @@ func (c *Cluster) Master(ask int) int {
 func Healthy(tb testing.TB, url string, nodes int) {
 	tb.Helper()
 	var last string
-	for range 60 {
+	// A server that is starting refuses the connection at once.
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		status, body, err := do(ctx, http.MethodGet, fmt.Sprintf("%s/_cluster/health?wait_for_status=green&wait_for_nodes=%d&timeout=2s", url, nodes), "")
 		cancel()

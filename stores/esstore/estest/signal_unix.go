@@ -13,8 +13,8 @@ import (
 // ownGroup puts a process into a process group of its own.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// Signal sends a signal to all processes of the node of that number, counted from 0.
-func (c *Cluster) Signal(number int, signal syscall.Signal) {
+// Group is the process group of the node of that number, counted from 0.
+func (c *Cluster) Group(number int) int {
 	c.tb.Helper()
 	file := filepath.Join(c.dir, "n"+strconv.Itoa(number+1), "pid")
 	data, err := os.ReadFile(file)
@@ -25,7 +25,13 @@ func (c *Cluster) Signal(number int, signal syscall.Signal) {
 	if err != nil || group <= 1 {
 		c.tb.Fatalf("estest: %s holds no process group", file)
 	}
-	if err := syscall.Kill(-group, signal); err != nil {
+	return group
+}
+
+// Signal sends a signal to all processes of the node of that number, counted from 0.
+func (c *Cluster) Signal(number int, signal syscall.Signal) {
+	c.tb.Helper()
+	if err := syscall.Kill(-c.Group(number), signal); err != nil {
 		c.tb.Fatalf("estest: signal %v to node %d: %v", signal, number, err)
 	}
 }
