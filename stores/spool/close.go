@@ -18,14 +18,14 @@ func (s *Store) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		return ErrClosed
+		return core.ErrClosed
 	}
 	s.hurry()
 	target := s.behind
 	done := func() bool { return s.settled >= max(target, s.moved) }
 	err := s.waitFor(ctx, func() bool { return done() || s.closing })
 	if err == nil && !done() {
-		err = ErrClosed
+		err = core.ErrClosed
 	}
 	n, outage := s.waiting, s.outage
 	s.mu.Unlock()

@@ -27,13 +27,16 @@ type batch struct {
 // its events, or it is parked. It reports false when the spool stops first.
 func (s *Store) deliver(b *batch) bool {
 	if b.events == nil && len(b.records) > 0 {
-		if refused := b.parse(); len(refused) > 0 && !s.refuse(refused) {
+		if refused := b.parse(s.opened); len(refused) > 0 && !s.refuse(refused) {
 			return false
 		}
 	}
 	for attempts := 1; len(b.events) > 0; attempts++ {
 		seen := s.successCount()
 		err := s.callNext(b.events)
+		for i := range b.events {
+			b.events[i].First = false
+		}
 		stored, refused, why := b.sort(err)
 		s.passedOn(stored)
 		if len(refused) > 0 && !s.refuse(refused) {
@@ -64,12 +67,15 @@ func (s *Store) deliver(b *batch) bool {
 	return true
 }
 
-// parse makes the events of the records, and returns those of which there is none.
-func (b *batch) parse() (refused []record) {
+// parse makes the events of the records, and returns those of which there is none. What
+// was there when the spool was opened may have been passed on before; wherever else a
+// record is written from now on, it is not the first try any more.
+func (b *batch) parse(opened uint64) (refused []record) {
 	b.events = make([]core.Event, 0, len(b.records))
 	keep := b.records[:0]
 	for _, r := range b.records {
 		e, err := r.event()
+		e.First, r.first = r.first && r.seq >= opened, false
 		if err != nil {
 			refused = append(refused, refusal(r, err))
 			continue

@@ -125,7 +125,7 @@ func (l *later) open(ctx context.Context) (core.Store, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, ErrClosed
+		return nil, core.ErrClosed
 	}
 	if l.store != nil {
 		return l.store, nil

@@ -17,7 +17,7 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 		ctx = context.Background()
 	}
 	if s.isClosed() {
-		return core.Page{}, ErrClosed
+		return core.Page{}, core.ErrClosed
 	}
 	next, ok := s.next.(core.Reader)
 	if !ok {

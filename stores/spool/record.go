@@ -19,7 +19,7 @@ import (
 //	the event's time, µs since 1970            8
 //	when the spool took it, µs since 1970      8
 //	when it was set aside, µs since 1970       8   (0: it waits)
-//	length of the reason why it was            2
+//	length of the reason why it was            2   (firstTry: the event said that it is Event.First)
 //	the reason
 //	the event as core.Event.AppendJSON writes it
 //
@@ -30,6 +30,7 @@ type record struct {
 	time    int64
 	arrived int64
 	setAt   int64
+	first   bool
 	reason  string
 	payload []byte
 }
@@ -37,10 +38,11 @@ type record struct {
 const (
 	recordHead = 4 + 8 + 16 + 8 + 8 + 8 + 2
 	maxReason  = 4 << 10
+	firstTry   = 0x8000
 )
 
 func newRecord(e core.Event, arrived time.Time) record {
-	return record{id: e.ID, time: e.Time.UnixMicro(), arrived: arrived.UnixMicro()}
+	return record{id: e.ID, time: e.Time.UnixMicro(), arrived: arrived.UnixMicro(), first: e.First}
 }
 
 // cost is how many bytes the record takes.
@@ -53,7 +55,11 @@ func (r *record) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.time))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.arrived))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.setAt))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(r.reason)))
+	reason := uint16(len(r.reason))
+	if r.first {
+		reason |= firstTry
+	}
+	b = binary.BigEndian.AppendUint16(b, reason)
 	b = append(b, r.reason...)
 	return append(b, r.payload...)
 }
@@ -76,7 +82,9 @@ func parseRecord(data []byte) (r record, n int, err error) {
 		seq: binary.BigEndian.Uint64(b[4:]), id: uuid.UUID(b[12:28]), time: int64(binary.BigEndian.Uint64(b[28:])),
 		arrived: int64(binary.BigEndian.Uint64(b[36:])), setAt: int64(binary.BigEndian.Uint64(b[44:])),
 	}
-	end := recordHead + int(binary.BigEndian.Uint16(b[52:]))
+	reason := binary.BigEndian.Uint16(b[52:])
+	r.first = reason&firstTry != 0
+	end := recordHead + int(reason&^firstTry)
 	if end > len(b) {
 		return r, 0, fmt.Errorf("record %d ends in its reason", r.seq)
 	}

@@ -15,11 +15,13 @@ func sampleRecords() []record {
 	w.seq, w.payload = 1<<40+7, e.AppendJSON(nil)
 	r := w
 	r.setAt, r.reason = 1_700_000_000_000_002, "refused"
+	first := w
+	first.first = true
 	long := r
 	long.reason = string(bytes.Repeat([]byte("x"), maxReason))
 	none := r
 	none.reason, none.seq, none.time = "", 0, -1
-	return []record{w, r, long, none}
+	return []record{w, r, first, long, none}
 }
 
 func TestRecordRoundTrip(t *testing.T) {

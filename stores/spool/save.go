@@ -90,7 +90,7 @@ func (s *Store) admit(records []record) (add []record, full []int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		return nil, nil, ErrClosed
+		return nil, nil, core.ErrClosed
 	}
 	room := s.cfg.MaxBytes - s.bytes
 	batch := make(map[uuid.UUID]struct{}, len(records))

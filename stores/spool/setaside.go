@@ -85,7 +85,7 @@ func (s *Store) Retry(ctx context.Context, ids ...uuid.UUID) (n int, err error) 
 	s.mu.Unlock()
 	switch {
 	case closing:
-		return 0, ErrClosed
+		return 0, core.ErrClosed
 	case len(ids) > 0 && len(wanted) == 0:
 		return 0, nil
 	}
@@ -136,7 +136,7 @@ func (s *Store) waitAgain(ctx context.Context, records []record) error {
 	}
 	defer s.release()
 	if s.isClosed() {
-		return ErrClosed
+		return core.ErrClosed
 	}
 	cost := int64(0)
 	for i := range records {

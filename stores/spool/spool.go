@@ -76,12 +76,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-var (
-	// ErrFull means that the spool has no room; the event is not stored.
-	ErrFull = errors.New("the spool is full: the next store has taken too little for too long, see its errors, or raise Config.MaxBytes")
-	// ErrClosed is what a closed spool answers.
-	ErrClosed = fmt.Errorf("the spool: %w", core.ErrClosed)
-)
+// ErrFull means that the spool has no room; the event is not stored.
+var ErrFull = errors.New("the spool is full: the next store has taken too little for too long, see its errors, or raise Config.MaxBytes")
 
 // Store is a [core.Store] that keeps events on disk until the next store has them.
 // It is safe for concurrent use. Make it with [Open] and end it with [Store.Close].
@@ -113,6 +109,7 @@ type Store struct {
 	// ids are the events in the spool, with the number of the record that counts, or
 	// isAside. A record of another number counts no more.
 	ids               map[uuid.UUID]uint64
+	opened            uint64 // what behind was at first
 	behind            uint64 // the sequence number behind the last record
 	waiting, setAside uint64
 	bytes             int64 // of all records that count
@@ -235,7 +232,7 @@ func (s *Store) openFiles() (err error) {
 			return err
 		}
 	}
-	s.behind = s.log.next
+	s.opened, s.behind = s.log.next, s.log.next
 	s.cursor = &cursor{path: filepath.Join(s.dir, cursorName)}
 	err = s.note(false)
 	if err == nil {

@@ -326,10 +326,10 @@ func TestCloseIsBounded(t *testing.T) {
 	if !next.closed {
 		t.Error("Close did not close the next store")
 	}
-	if err := s.Save(t.Context(), events); !errors.Is(err, ErrClosed) {
+	if err := s.Save(t.Context(), events); !errors.Is(err, core.ErrClosed) {
 		t.Errorf("Save after Close: %v", err)
 	}
-	if err := s.Flush(t.Context()); !errors.Is(err, ErrClosed) {
+	if err := s.Flush(t.Context()); !errors.Is(err, core.ErrClosed) {
 		t.Errorf("Flush after Close: %v", err)
 	}
 
