@@ -47,8 +47,8 @@ func isBadCookie(err securecookie.Error, session *sessions.Session) bool {
 func isExpired(err error) bool { return err.Error() == "securecookie: expired timestamp" }
 
 func isUndecodable(err error) bool {
-	cookie, ok := err.(securecookie.Error)
-	if !ok || cookie.Cause() == nil {
+	var cookie securecookie.Error
+	if !errors.As(err, &cookie) || cookie.Cause() == nil {
 		return false
 	}
 	var garbage base64.CorruptInputError // met before the signature is looked at
