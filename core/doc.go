@@ -41,7 +41,8 @@
 //
 // An event has its ID, a UUIDv7, before it is first written, and a store keeps an ID
 // once. So an event is tried again until its time is over, also after a connection
-// broke in the middle of a commit, and a caller may try again after [ErrUnknown].
+// broke in the middle of a commit. An audit that is made again after [ErrUnknown] is
+// another event with another ID.
 //
 // # Lifecycle
 //
