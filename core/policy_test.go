@@ -45,7 +45,7 @@ func TestImportPolicy(t *testing.T) {
 		{name: "echoaudit", deny: join(ginPaths, databasePaths, ourStores)},
 		{name: "stores", allow: join(core, []string{module + "/stores"}), deny: []string{module + "/stores/"}},
 		{name: "stores/storetest", allow: join(core, []string{module + "/stores/storetest"})},
-		{name: "stores/gormstore", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, sqlitePaths, elasticPaths, ourAdapters)},
+		{name: "stores/internal/sqlstore", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, sqlitePaths, elasticPaths, ourAdapters)},
 		{name: "stores/postgres", deny: join(ginPaths, echoPaths, gorillaPaths, sqlitePaths, elasticPaths, ourAdapters)},
 		{name: "stores/sqlite", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, elasticPaths, ourAdapters, []string{"github.com/mattn/go-sqlite3", "gorm.io/driver/sqlite"})},
 		{name: "stores/spool", deny: join(ginPaths, echoPaths, gorillaPaths, databasePaths, ourAdapters)},

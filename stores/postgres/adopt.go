@@ -9,11 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // errAdopting is why a table of the Python library is not written to yet.
-var errAdopting = fmt.Errorf("%w: it is of the Python library and is being taken over", gormstore.ErrUnderWay)
+var errAdopting = fmt.Errorf("%w: it is of the Python library and is being taken over", sqlstore.ErrUnderWay)
 
 // adopt starts to take a table of the Python library over: our columns are added,
 // with no bar to that library's going on to write, then the indexes without
@@ -109,7 +109,7 @@ func (b *backend) adoptColumns(ctx context.Context, conn *sql.Conn, table string
 	if rel == nil || !rel.Adoptable() {
 		return nil
 	}
-	if lacking := gormstore.Lacking(rel.Columns, gormstore.BaseColumns(), maxTableColumns); len(lacking) > 0 {
+	if lacking := sqlstore.Lacking(rel.Columns, sqlstore.BaseColumns(), maxTableColumns); len(lacking) > 0 {
 		// The default is set apart from the column, for then no row is rewritten.
 		for _, s := range []string{
 			b.AddColumns(table, lacking),
@@ -210,7 +210,7 @@ func (b *backend) resumeBackfill(ctx context.Context) {
 	}
 	for _, rel := range relations {
 		for _, c := range rel.Columns {
-			if c.Name == "datetime" && c.Kind == gormstore.LocalTime && rel.Ours() && strings.HasPrefix(rel.Name, b.cfg.Prefix) {
+			if c.Name == "datetime" && c.Kind == sqlstore.LocalTime && rel.Ours() && strings.HasPrefix(rel.Name, b.cfg.Prefix) {
 				b.startTakeOver(rel.Name)
 			}
 		}

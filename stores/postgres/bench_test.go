@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
@@ -146,7 +146,7 @@ func (w *writers) makeTables(b *testing.B, dsn string, tags int) {
 		tag := fmt.Sprintf("bench%d", i)
 		ddl = append(ddl, store.DDL(tag, benchFields))
 		w.tags = append(w.tags, tag)
-		w.inserts = append(w.inserts, `INSERT INTO `+gormstore.Quote(tag)+` (username, datetime, audit_id, audit_tag, "order", amount, what, ok)
+		w.inserts = append(w.inserts, `INSERT INTO `+sqlstore.Quote(tag)+` (username, datetime, audit_id, audit_tag, "order", amount, what, ok)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`)
 	}
 	for len(ddl) > 0 {

@@ -10,46 +10,46 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // kinds are the types that the catalogue spells so.
-var kinds = map[string]gormstore.Kind{
-	"text":                        gormstore.Text,
-	"bigint":                      gormstore.Int,
-	"double precision":            gormstore.Float,
-	"boolean":                     gormstore.Bool,
-	"timestamp with time zone":    gormstore.Time,
-	"timestamp without time zone": gormstore.LocalTime,
-	"bytea":                       gormstore.Bytes,
-	"jsonb":                       gormstore.JSON,
-	"uuid":                        gormstore.UUID,
-	"interval":                    gormstore.Interval,
+var kinds = map[string]sqlstore.Kind{
+	"text":                        sqlstore.Text,
+	"bigint":                      sqlstore.Int,
+	"double precision":            sqlstore.Float,
+	"boolean":                     sqlstore.Bool,
+	"timestamp with time zone":    sqlstore.Time,
+	"timestamp without time zone": sqlstore.LocalTime,
+	"bytea":                       sqlstore.Bytes,
+	"jsonb":                       sqlstore.JSON,
+	"uuid":                        sqlstore.UUID,
+	"interval":                    sqlstore.Interval,
 }
 
 // types are the types that new columns get.
-var types = map[gormstore.Kind]string{
-	gormstore.Text: "text", gormstore.Int: "bigint", gormstore.Float: "double precision", gormstore.Bool: "boolean",
-	gormstore.Time: "timestamptz", gormstore.Bytes: "bytea", gormstore.JSON: "jsonb", gormstore.UUID: "uuid",
+var types = map[sqlstore.Kind]string{
+	sqlstore.Text: "text", sqlstore.Int: "bigint", sqlstore.Float: "double precision", sqlstore.Bool: "boolean",
+	sqlstore.Time: "timestamptz", sqlstore.Bytes: "bytea", sqlstore.JSON: "jsonb", sqlstore.UUID: "uuid",
 }
 
 // readAs are types that read as a kind but do not keep all of its values, or pad and
 // round them.
-var readAs = map[string]gormstore.Kind{
-	"character varying": gormstore.Text, "character": gormstore.Text, "name": gormstore.Text, "citext": gormstore.Text,
-	"integer": gormstore.Int, "smallint": gormstore.Int, "json": gormstore.JSON,
-	"timestamp with time zone": gormstore.Time, "timestamp without time zone": gormstore.LocalTime,
+var readAs = map[string]sqlstore.Kind{
+	"character varying": sqlstore.Text, "character": sqlstore.Text, "name": sqlstore.Text, "citext": sqlstore.Text,
+	"integer": sqlstore.Int, "smallint": sqlstore.Int, "json": sqlstore.JSON,
+	"timestamp with time zone": sqlstore.Time, "timestamp without time zone": sqlstore.LocalTime,
 }
 
 // precision is what a type has in brackets.
 var precision = regexp.MustCompile(`\([0-9,]+\)`)
 
 // columnOf is a column of a type as the catalogue spells it.
-func columnOf(name, typ string) gormstore.Column {
+func columnOf(name, typ string) sqlstore.Column {
 	if k, ok := kinds[typ]; ok {
-		return gormstore.Column{Name: name, Kind: k}
+		return sqlstore.Column{Name: name, Kind: k}
 	}
-	return gormstore.Column{Name: name, Kind: readAs[precision.ReplaceAllString(typ, "")], Type: typ}
+	return sqlstore.Column{Name: name, Kind: readAs[precision.ReplaceAllString(typ, "")], Type: typ}
 }
 
 // A relation is one row of these. Its columns stand in one text, names and types in turn
@@ -96,7 +96,7 @@ func (b *backend) relationsOf(what string, names []string) (query string, args [
 }
 
 // columnsIn reads what a.columns spells.
-func columnsIn(text string) (columns []gormstore.Column) {
+func columnsIn(text string) (columns []sqlstore.Column) {
 	words := strings.Split(text, "\x1e")
 	for i := 0; i+1 < len(words); i += 2 {
 		columns = append(columns, columnOf(words[i], words[i+1]))
@@ -104,17 +104,17 @@ func columnsIn(text string) (columns []gormstore.Column) {
 	return columns
 }
 
-// Relations implements [gormstore.Backend].
-func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Relation, error) {
+// Relations implements [sqlstore.Backend].
+func (b *backend) Relations(ctx context.Context, names []string) ([]sqlstore.Relation, error) {
 	query, args := b.relationsOf(toRead, names)
 	rows, err := b.Query(ctx, true, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	relations := make([]gormstore.Relation, len(rows))
+	relations := make([]sqlstore.Relation, len(rows))
 	for i, row := range rows {
 		word := func(n int) string { s, _ := row[n].(string); return s }
-		rel := gormstore.Relation{Name: word(0), Columns: columnsIn(word(1)), Denied: word(4)}
+		rel := sqlstore.Relation{Name: word(0), Columns: columnsIn(word(1)), Denied: word(4)}
 		if word(2) == "t" {
 			rel.Place = "md5(tableoid || ' ' || ctid)::uuid"
 		}
@@ -126,7 +126,7 @@ func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Re
 	return relations, nil
 }
 
-// Locked implements [gormstore.Backend].
+// Locked implements [sqlstore.Backend].
 func (b *backend) Locked(ctx context.Context) (map[string]bool, error) {
 	rows, err := b.Query(ctx, false, `WITH RECURSIVE held (id) AS (SELECT l.relation FROM pg_locks l
   WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
@@ -146,7 +146,7 @@ type querier interface {
 }
 
 // relations reads what a write has to know, in a transaction.
-func (b *backend) relations(ctx context.Context, q querier, names []string) ([]gormstore.Relation, error) {
+func (b *backend) relations(ctx context.Context, q querier, names []string) ([]sqlstore.Relation, error) {
 	query, args := b.relationsOf(toWrite, names)
 	rows, err := q.QueryContext(ctx, query, b.args(args...)...)
 	if err != nil {
@@ -156,8 +156,8 @@ func (b *backend) relations(ctx context.Context, q querier, names []string) ([]g
 	return scanRelations(rows)
 }
 
-// Lookup implements [gormstore.Backend] on the connection that is kept for writing.
-func (b *backend) Lookup(ctx context.Context, names []string) (relations []gormstore.Relation, err error) {
+// Lookup implements [sqlstore.Backend] on the connection that is kept for writing.
+func (b *backend) Lookup(ctx context.Context, names []string) (relations []sqlstore.Relation, err error) {
 	l, err := b.take(ctx)
 	if err != nil {
 		return nil, err
@@ -200,10 +200,10 @@ func scanRelations(rows interface {
 	Next() bool
 	Scan(into ...any) error
 	Err() error
-}) ([]gormstore.Relation, error) {
-	var relations []gormstore.Relation
+}) ([]sqlstore.Relation, error) {
+	var relations []sqlstore.Relation
 	for rows.Next() {
-		var rel gormstore.Relation
+		var rel sqlstore.Relation
 		var columns sql.NullString
 		if err := rows.Scan(&rel.Name, &columns, &rel.Table, &rel.UniqueID, &rel.Plain, &rel.Grant, &rel.Lossy); err != nil {
 			return nil, err

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // Close waits for the writes under way and closes the connections that are ours.
@@ -15,7 +15,7 @@ func (b *backend) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.cancel() // from now on nothing is taken over
 	b.mu.Unlock()
-	return gormstore.CloseWithin(ctx, b.end, b.underWay)
+	return sqlstore.CloseWithin(ctx, b.end, b.underWay)
 }
 
 // end closes each lane as soon as nothing runs on it, however long that takes.

@@ -8,13 +8,13 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
 
 // stored returns the values of field n of all events of tag, oldest first.
-func stored(t testing.TB, s *gormstore.Store, tag string) []any {
+func stored(t testing.TB, s *postgres.Store, tag string) []any {
 	t.Helper()
 	page, err := s.Read(t.Context(), core.Query{Tag: tag, Limit: 1000})
 	if err != nil {
@@ -27,7 +27,7 @@ func stored(t testing.TB, s *gormstore.Store, tag string) []any {
 	return values
 }
 
-func wantStored(t testing.TB, s *gormstore.Store, tag string, want ...any) {
+func wantStored(t testing.TB, s *postgres.Store, tag string, want ...any) {
 	t.Helper()
 	got := stored(t, s, tag)
 	if !auditjson.Equal(append([]any{}, got...), want) {
@@ -276,7 +276,7 @@ func TestDDLRunsTwice(t *testing.T) {
 	d.exec(`CREATE SCHEMA there`)
 	for _, schema := range []string{"there", "missing"} {
 		s := open(t, dsn, postgres.Config{Fixed: true, Schema: schema})
-		long := strings.Repeat("x", gormstore.MaxName-1)
+		long := strings.Repeat("x", sqlstore.MaxName-1)
 		for range 2 {
 			for _, tag := range []string{"ev", long + "1", long + "2", ""} {
 				d.exec(s.DDL(tag, core.Fields{"n": 1}))

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // parseDSN parses dsn and moves our own settings from it into cfg.
@@ -91,7 +91,7 @@ func createDatabase(ctx context.Context, c *pgx.Conn, name string) error {
 			EXISTS (SELECT 1 FROM pg_database WHERE datname = 'template1' AND pg_encoding_to_char(encoding) IN ('UTF8', 'SQL_ASCII'))`,
 			pgx.QueryExecModeExec, name).Scan(&exists, &utf8)
 		if err == nil && !exists {
-			create := "CREATE DATABASE " + gormstore.Quote(name)
+			create := "CREATE DATABASE " + sqlstore.Quote(name)
 			if !utf8 {
 				create += " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
 			}
@@ -121,7 +121,7 @@ func (b *backend) createSchema(ctx context.Context) error {
 	err := b.pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.args(b.cfg.Schema)...).Scan(&exists)
 	b.noSchema = b.cfg.Fixed && !exists
 	if err == nil && !exists && !b.cfg.Fixed {
-		_, err = b.pool.ExecContext(ctx, "CREATE SCHEMA "+gormstore.Quote(b.cfg.Schema))
+		_, err = b.pool.ExecContext(ctx, "CREATE SCHEMA "+sqlstore.Quote(b.cfg.Schema))
 		if state := sqlState(err); state == "42P06" || state == "23505" {
 			err = nil
 		}

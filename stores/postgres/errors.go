@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // notSent wraps an error before which nothing can have been written.
@@ -63,25 +63,25 @@ func isLock(err error) bool { return sqlState(err) == "55P03" }
 
 // reasonOf sorts the server's errors by what can be done about them. A value that is
 // not of its column's type may be the fault of a catalogue that was not looked up since.
-func reasonOf(err error, looked bool) gormstore.Reason {
+func reasonOf(err error, looked bool) sqlstore.Reason {
 	if errors.Is(err, errKeptOut) {
-		return gormstore.Refused
+		return sqlstore.Refused
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, new(notConnected)) || !errors.As(err, &pgErr) || pgErr.Severity == "FATAL" || pgErr.Severity == "PANIC" {
-		return gormstore.Unavailable
+		return sqlstore.Unavailable
 	}
 	switch of := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(code string) bool { return strings.HasPrefix(pgErr.Code, code) })
 	}; {
 	case of(staleStates), strings.HasPrefix(pgErr.Code, "22") && !looked:
-		return gormstore.Stale
+		return sqlstore.Stale
 	case of(refusedStates):
-		return gormstore.Refused
+		return sqlstore.Refused
 	case of(passingStates):
-		return gormstore.Unavailable
+		return sqlstore.Unavailable
 	}
-	return gormstore.Denied
+	return sqlstore.Denied
 }
 
 // Codes, or the classes with which they begin. What is none of them is of the table:
@@ -98,7 +98,7 @@ var (
 	passingStates = []string{"08", "0B", "0L", "0P", "25", "26", "28", "2D", "34", "3B", "3D", "3F", "40", "426", "42P05", "53", "54", "55006", "55P03", "57", "58", "F0", "XX"}
 )
 
-// Reason implements [gormstore.Backend]. The server's own words are shown where they
+// Reason implements [sqlstore.Backend]. The server's own words are shown where they
 // are of names only: those about data, and of somebody's function, can hold values.
 func (b *backend) Reason(err error) string {
 	var pgErr *pgconn.PgError

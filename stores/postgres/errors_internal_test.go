@@ -7,17 +7,17 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // TestReasons: only what an event's own content causes is refused; what is of one table
 // is tried in the overflow table; all else is waited out.
 func TestReasons(t *testing.T) {
-	for why, codes := range map[gormstore.Reason][]string{
-		gormstore.Refused:     {"22001", "22P05", "23502", "23505", "23514", "23P01", "21000", "27000", "38000", "39P01", "44000", "P0001", "54000", "54001"},
-		gormstore.Stale:       {"42P01", "42703", "42804", "428C9", "0A000"},
-		gormstore.Denied:      {"42501", "42809", "55000", "45000", "ZX001"},
-		gormstore.Unavailable: {"08006", "08P01", "0LP01", "0P000", "25001", "25006", "25P02", "26000", "28P01", "34000", "3D000", "3F000", "40001", "40P01", "42601", "42P05", "53100", "53200", "53300", "53400", "54011", "55006", "55P03", "57014", "57P01", "58030", "F0000", "XX000", "XX001"},
+	for why, codes := range map[sqlstore.Reason][]string{
+		sqlstore.Refused:     {"22001", "22P05", "23502", "23505", "23514", "23P01", "21000", "27000", "38000", "39P01", "44000", "P0001", "54000", "54001"},
+		sqlstore.Stale:       {"42P01", "42703", "42804", "428C9", "0A000"},
+		sqlstore.Denied:      {"42501", "42809", "55000", "45000", "ZX001"},
+		sqlstore.Unavailable: {"08006", "08P01", "0LP01", "0P000", "25001", "25006", "25P02", "26000", "28P01", "34000", "3D000", "3F000", "40001", "40P01", "42601", "42P05", "53100", "53200", "53300", "53400", "54011", "55006", "55P03", "57014", "57P01", "58030", "F0000", "XX000", "XX001"},
 	} {
 		for _, code := range codes {
 			err := fmt.Errorf("writing: %w", &pgconn.PgError{Severity: "ERROR", Code: code})
@@ -31,11 +31,11 @@ func TestReasons(t *testing.T) {
 		"no connection":           notConnected{&pgconn.PgError{Severity: "FATAL", Code: "23505"}},
 		"a lost connection":       io.ErrUnexpectedEOF,
 	} {
-		if got := reasonOf(err, true); got != gormstore.Unavailable {
+		if got := reasonOf(err, true); got != sqlstore.Unavailable {
 			t.Errorf("%s is sorted as %d, want an outage", name, got)
 		}
 	}
-	if got := reasonOf(&pgconn.PgError{Severity: "ERROR", Code: "22P02"}, false); got != gormstore.Stale {
+	if got := reasonOf(&pgconn.PgError{Severity: "ERROR", Code: "22P02"}, false); got != sqlstore.Stale {
 		t.Errorf("a value of the wrong type before the catalogue was looked up is sorted as %d", got)
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
@@ -45,14 +44,14 @@ func numbered(from, to int) []core.Fields {
 	return fields
 }
 
-func save(t testing.TB, s *gormstore.Store, events []core.Event) {
+func save(t testing.TB, s *postgres.Store, events []core.Event) {
 	t.Helper()
 	if err := s.Save(t.Context(), events); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func count(t testing.TB, s *gormstore.Store, tag string) int {
+func count(t testing.TB, s *postgres.Store, tag string) int {
 	t.Helper()
 	page, err := s.Read(t.Context(), core.Query{Tag: tag, Limit: core.MaxLimit})
 	if err != nil {

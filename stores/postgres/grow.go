@@ -7,17 +7,17 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // ddlLockTimeout is how long a statement waits for a table that others use.
 // Everybody who comes to the table after it waits too, so it is short.
 const ddlLockTimeout = "SET LOCAL lock_timeout = '200ms'"
 
-// Grow implements [gormstore.Backend]. It runs in one transaction under a lock
+// Grow implements [sqlstore.Backend]. It runs in one transaction under a lock
 // that all processes share: without it CREATE TABLE IF NOT EXISTS fails when
 // several do it at once.
-func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
+func (b *backend) Grow(ctx context.Context, table string, fields []sqlstore.Column, maxColumns int) error {
 	for try := 1; ; try++ {
 		conn, err := b.pool.Conn(ctx)
 		if err != nil {
@@ -33,7 +33,7 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 		switch state := sqlState(err); {
 		case again:
 		case state == "42501" || state == "3F000":
-			return fmt.Errorf("%w: %w", gormstore.ErrDenied, err)
+			return fmt.Errorf("%w: %w", sqlstore.ErrDenied, err)
 		default:
 			return err
 		}
@@ -48,7 +48,7 @@ const growTries = 3
 // a stricter one, which may be the server's default, would look as before the waiting.
 var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 
-func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields []gormstore.Column, maxColumns int) error {
+func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields []sqlstore.Column, maxColumns int) error {
 	tx, err := conn.BeginTx(ctx, readCommitted)
 	if err != nil {
 		return err
@@ -61,9 +61,9 @@ func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields
 	var statements []string
 	switch {
 	case rel == nil:
-		statements = b.create(table, gormstore.Lacking(gormstore.BaseColumns(), fields, maxColumns))
+		statements = b.create(table, sqlstore.Lacking(sqlstore.BaseColumns(), fields, maxColumns))
 	case rel.Ours():
-		if lacking := gormstore.Lacking(rel.Columns, fields, maxColumns); len(lacking) > 0 {
+		if lacking := sqlstore.Lacking(rel.Columns, fields, maxColumns); len(lacking) > 0 {
 			statements = []string{b.AddColumns(table, lacking)}
 		}
 	case rel.Adoptable():
@@ -80,7 +80,7 @@ func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields
 }
 
 // lockAndLook takes the lock for growing and reads the catalogue under it.
-func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*gormstore.Relation, error) {
+func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*sqlstore.Relation, error) {
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", b.args(b.ddlKey)...); err != nil {
 		return nil, err
 	}
@@ -95,10 +95,10 @@ func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*g
 }
 
 // create returns the statements that make a table and its indexes where they are missing.
-func (b *backend) create(table string, fields []gormstore.Column) []string {
+func (b *backend) create(table string, fields []sqlstore.Column) []string {
 	name := b.Table(table)
 	return []string{
-		gormstore.CreateTable(name, types, "PRIMARY KEY", fields),
+		sqlstore.CreateTable(name, types, "PRIMARY KEY", fields),
 		"CREATE INDEX IF NOT EXISTS " + indexName("audit_time_", table) + " ON " + name + ` ("datetime")`,
 		"CREATE INDEX IF NOT EXISTS " + indexName("audit_user_", table) + " ON " + name + ` ("username", "datetime")`,
 	}
@@ -106,26 +106,26 @@ func (b *backend) create(table string, fields []gormstore.Column) []string {
 
 // indexName returns the quoted name of an index: IF NOT EXISTS wants one.
 func indexName(purpose, table string) string {
-	if name := purpose + table; len(name) <= gormstore.MaxName {
-		return gormstore.Quote(name)
+	if name := purpose + table; len(name) <= sqlstore.MaxName {
+		return sqlstore.Quote(name)
 	}
-	return gormstore.Quote(fmt.Sprintf("%s%.32s_%016x", purpose, table, uint64(lockKey(purpose, table))))
+	return sqlstore.Quote(fmt.Sprintf("%s%.32s_%016x", purpose, table, uint64(lockKey(purpose, table))))
 }
 
-// DDL implements [gormstore.Backend].
-func (b *backend) DDL(table string, fields []gormstore.Column) string {
+// DDL implements [sqlstore.Backend].
+func (b *backend) DDL(table string, fields []sqlstore.Column) string {
 	statements := b.create(table, fields)
 	if b.noSchema {
-		statements = append([]string{"CREATE SCHEMA IF NOT EXISTS " + gormstore.Quote(b.cfg.Schema)}, statements...)
+		statements = append([]string{"CREATE SCHEMA IF NOT EXISTS " + sqlstore.Quote(b.cfg.Schema)}, statements...)
 	}
 	return strings.Join(statements, ";\n") + ";"
 }
 
-// AddColumns implements [gormstore.Backend].
-func (b *backend) AddColumns(table string, fields []gormstore.Column) string {
+// AddColumns implements [sqlstore.Backend].
+func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 	adds := make([]string, len(fields))
 	for i, c := range fields {
-		adds[i] = "ADD COLUMN " + gormstore.Quote(c.Name) + " " + types[c.Kind]
+		adds[i] = "ADD COLUMN " + sqlstore.Quote(c.Name) + " " + types[c.Kind]
 	}
 	return "ALTER TABLE " + b.Table(table) + " " + strings.Join(adds, ", ")
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // worthTwo is how many tables a Write must go to for two connections to be worth
@@ -19,7 +19,7 @@ var briskTable = 50 * time.Microsecond
 
 // first is the first attempt at batches, in one transaction or two. It returns those
 // attempts that failed.
-func (w *writing) first(ctx context.Context, batches []gormstore.Batch) []attempt {
+func (w *writing) first(ctx context.Context, batches []sqlstore.Batch) []attempt {
 	if len(batches) == 0 {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (w *writing) first(ctx context.Context, batches []gormstore.Batch) []attemp
 }
 
 // independent reports whether no batch looks into a table that another may write to.
-func independent(batches []gormstore.Batch) bool {
+func independent(batches []sqlstore.Batch) bool {
 	for _, b := range batches {
 		if b.Twin != "" {
 			return false
@@ -50,7 +50,7 @@ func independent(batches []gormstore.Batch) bool {
 }
 
 // sendHalves sends half of the batches on either lane, as two transactions at once.
-func (w *writing) sendHalves(ctx context.Context, second *lane, batches []gormstore.Batch) (failed []attempt) {
+func (w *writing) sendHalves(ctx context.Context, second *lane, batches []sqlstore.Batch) (failed []attempt) {
 	if err := w.ghosts.settle(ctx, w.lane); err != nil {
 		return []attempt{{batches, -1, err}}
 	}

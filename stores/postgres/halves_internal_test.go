@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
 
@@ -30,14 +30,14 @@ func TestHalves(t *testing.T) {
 		busy         bool // somebody else has the second lane
 		transactions int  // 0 is any number
 		failed       map[int]bool
-		why          gormstore.Reason
+		why          sqlstore.Reason
 	}{
 		{name: "all is well", transactions: 2},
 		{name: "another table to look into", twin: "audit_overflow", transactions: 1},
 		{name: "one lane", busy: true, transactions: 1},
-		{name: "a table of each half is gone", change: "DROP TABLE ev3, ev33", failed: retry, why: gormstore.Stale},
-		{name: "a column of each half is retyped", change: "ALTER TABLE ev3 ALTER n TYPE boolean USING true; ALTER TABLE ev33 ALTER n TYPE bytea USING NULL", failed: retry, why: gormstore.Stale},
-		{name: "a table of one half refuses", change: "ALTER TABLE ev33 ADD CHECK (n < 1)", failed: map[int]bool{33: true}, why: gormstore.Refused},
+		{name: "a table of each half is gone", change: "DROP TABLE ev3, ev33", failed: retry, why: sqlstore.Stale},
+		{name: "a column of each half is retyped", change: "ALTER TABLE ev3 ALTER n TYPE boolean USING true; ALTER TABLE ev33 ALTER n TYPE bytea USING NULL", failed: retry, why: sqlstore.Stale},
+		{name: "a table of one half refuses", change: "ALTER TABLE ev33 ADD CHECK (n < 1)", failed: map[int]bool{33: true}, why: sqlstore.Refused},
 		{name: "the connections are lost", change: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestHalves(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { b.Close(context.Background()) })
-			fields := []gormstore.Column{{Name: "n", Kind: gormstore.Int}}
+			fields := []sqlstore.Column{{Name: "n", Kind: sqlstore.Int}}
 			exec := func(statement string) {
 				t.Helper()
 				if _, err := pool.ExecContext(ctx, statement); err != nil {
@@ -64,13 +64,13 @@ func TestHalves(t *testing.T) {
 			for i := range tables {
 				exec(b.DDL(fmt.Sprint("ev", i), fields))
 			}
-			write := func(n int64) []gormstore.RowFailure {
-				var batches []gormstore.Batch
+			write := func(n int64) []sqlstore.RowFailure {
+				var batches []sqlstore.Batch
 				for i := range tables {
 					e := core.Event{Tag: fmt.Sprint("ev", i), User: "me"}.Normalize(0)
-					batches = append(batches, gormstore.Batch{
-						Table: &gormstore.Table{Name: e.Tag, Fields: fields}, Fields: fields, Twin: c.twin,
-						Rows: []gormstore.Row{{Index: i, Event: &e, Values: []any{n}}},
+					batches = append(batches, sqlstore.Batch{
+						Table: &sqlstore.Table{Name: e.Tag, Fields: fields}, Fields: fields, Twin: c.twin,
+						Rows: []sqlstore.Row{{Index: i, Event: &e, Values: []any{n}}},
 					})
 				}
 				return b.Write(ctx, batches)

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // statementKey is what an INSERT depends on besides its arguments.
@@ -36,7 +36,7 @@ func sizeOf(inserts []insert) int {
 
 // insertOf returns the insert that stores a batch, its arguments in w; with once it
 // passes over ids that the table has, without it fails on them, which is faster.
-func (b *backend) insertOf(batch gormstore.Batch, once bool, w *wire) insert {
+func (b *backend) insertOf(batch sqlstore.Batch, once bool, w *wire) insert {
 	columns := columnsOf(batch)
 	key := statementKey{
 		table: batch.Table.Name, twin: batch.Twin, columns: columnKey(columns),
@@ -88,13 +88,13 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	id := ""
 	for i, c := range columns {
 		n := strconv.Itoa(i + 1)
-		names[i] = gormstore.Quote(c.Name)
+		names[i] = sqlstore.Quote(c.Name)
 		typ, cast := types[c.Kind], ""
 		switch c.Kind {
-		case gormstore.JSON:
+		case sqlstore.JSON:
 			typ, cast = "text", "::jsonb"
-		case gormstore.LocalTime:
-			typ, cast = types[gormstore.Time], " AT TIME ZONE "+b.zone
+		case sqlstore.LocalTime:
+			typ, cast = types[sqlstore.Time], " AT TIME ZONE "+b.zone
 		}
 		if key.single {
 			values[i] = "$" + n + "::" + typ + cast
@@ -122,19 +122,19 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 
 // filled is a column that a batch fills, and where its values are.
 type filled struct {
-	gormstore.Column
-	value func(*gormstore.Row) any
+	sqlstore.Column
+	value func(*sqlstore.Row) any
 }
 
 // columnsOf returns the columns that a batch fills: the base columns, without
 // those that are NULL in every row, and its fields.
-func columnsOf(batch gormstore.Batch) []filled {
-	base := gormstore.BaseColumns()
+func columnsOf(batch sqlstore.Batch) []filled {
+	base := sqlstore.BaseColumns()
 	columns := make([]filled, 0, len(base)+len(batch.Fields))
 	for i, c := range base {
-		value := func(r *gormstore.Row) any { return r.Base(i) }
+		value := func(r *sqlstore.Row) any { return r.Base(i) }
 		if c.Name == "datetime" && batch.Table.Local {
-			c.Kind = gormstore.LocalTime
+			c.Kind = sqlstore.LocalTime
 		}
 		for n := range batch.Rows {
 			if value(&batch.Rows[n]) != nil {
@@ -144,7 +144,7 @@ func columnsOf(batch gormstore.Batch) []filled {
 		}
 	}
 	for i, c := range batch.Fields {
-		columns = append(columns, filled{c, func(r *gormstore.Row) any { return r.Values[i] }})
+		columns = append(columns, filled{c, func(r *sqlstore.Row) any { return r.Values[i] }})
 	}
 	return columns
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // locks remembers which tables somebody else has locked, so that their rows do not
@@ -66,11 +66,11 @@ func (k *locks) spend(d time.Duration) {
 	k.left = k.budget() - d
 }
 
-func kindOf(b gormstore.Batch) lockKind { return lockKind{b.Table.Name, b.Twin} }
+func kindOf(b sqlstore.Batch) lockKind { return lockKind{b.Table.Name, b.Twin} }
 
 // holding returns why a batch cannot be written, as long as it is not time to look
 // again, and when that is; nil when it is not known to be locked.
-func (k *locks) holding(b gormstore.Batch) (next time.Time, err error) {
+func (k *locks) holding(b sqlstore.Batch) (next time.Time, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if h := k.held[kindOf(b)]; h != nil {
@@ -87,7 +87,7 @@ func (k *locks) mayLook() bool {
 }
 
 // met remembers that a batch met a lock and returns the error that says so.
-func (k *locks) met(b gormstore.Batch, err error) error {
+func (k *locks) met(b sqlstore.Batch, err error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h := k.held[kindOf(b)]
@@ -109,7 +109,7 @@ func (k *locks) met(b gormstore.Batch, err error) error {
 }
 
 // freed forgets the lock of a batch.
-func (k *locks) freed(b gormstore.Batch) {
+func (k *locks) freed(b sqlstore.Batch) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.held, kindOf(b))

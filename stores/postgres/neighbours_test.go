@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
@@ -43,7 +42,7 @@ func onlyFailed(t testing.TB, err error) map[int]core.Failure {
 }
 
 // manyTables makes tables, the last of which is called free, and locks all others.
-func manyTables(t testing.TB, n int) (s *gormstore.Store, d db, tags []string, unlock func()) {
+func manyTables(t testing.TB, n int) (s *postgres.Store, d db, tags []string, unlock func()) {
 	t.Helper()
 	dsn := pgtest.DSN(t)
 	d = connect(t, dsn)

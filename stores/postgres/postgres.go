@@ -3,7 +3,17 @@
 // "postgres", which creates nothing: a role that may only INSERT and SELECT is
 // enough for it.
 //
-// See package gormstore for how a tag becomes a table and a field a column.
+// # Tables
+//
+// A table is named after its tag, user_login for the tag user.login, and holds the columns
+// username, datetime, ip, host and path, one column for every field, and audit_id (the
+// primary key), audit_tag, audit_request and audit_extra. A field's column is typed after
+// its first value. What does not fit is stored all the same: a value in the column
+// audit_extra, an event in the table audit_overflow.
+//
+// What others do to a table is noticed at once when the database then refuses a write,
+// and within a minute otherwise: a column that was given another type meanwhile may take
+// values as its new type has them, a number as text or with fewer digits.
 //
 // # Durability
 //
@@ -52,7 +62,7 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/stores"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 func init() {
@@ -65,13 +75,17 @@ func init() {
 
 // Config sets up a store. Its zero value creates what is missing.
 type Config struct {
-	// Fixed forbids to create or alter anything, as the driver "postgres" does.
+	// Fixed forbids to create or alter anything, as the driver "postgres" does. An event
+	// without a table goes to audit_overflow, a field without a column to audit_extra, and
+	// a warning or the error shows the statement that is missing.
 	Fixed bool
 	// Schema holds the tables. Defaults to the first schema of the search_path; in a
 	// DSN it is audit_schema=NAME.
 	Schema string
-	// Prefix begins the name of every table, see [gormstore.Config]; in a DSN it is
-	// audit_prefix=NAME.
+	// Prefix begins the name of every table, to keep them apart in a shared database. It
+	// may hold a-z, 0-9 and _, at most 32 of them. No store's prefix may begin with
+	// another's, and none at all begins every one: such stores would share tables. A
+	// schema of its own keeps a store apart in any case. In a DSN it is audit_prefix=NAME.
 	Prefix string
 	// Zone is the time zone, by its IANA name, in which the Python library wrote the
 	// times of tables that are taken over from it. Defaults to UTC; in a DSN it is
@@ -79,8 +93,12 @@ type Config struct {
 	// of the hour that comes twice when clocks are put back is stored beside such a
 	// table: an event in audit_overflow, a field in audit_extra.
 	Zone string
-	// MaxTables and MaxColumns bound what is created; see [gormstore.Config].
-	MaxTables, MaxColumns int
+	// MaxTables is how many tables of audits there may be; further tags share
+	// audit_overflow. Defaults to 1,000.
+	MaxTables int
+	// MaxColumns is how many columns a table may have; further fields share audit_extra.
+	// Defaults to 250.
+	MaxColumns int
 	// Logger receives warnings; never values. Defaults to [slog.Default].
 	Logger *slog.Logger
 }
@@ -88,7 +106,7 @@ type Config struct {
 // Open connects to the database that dsn names, in keyword or URL form, and
 // creates it first when it is missing and cfg allows it. Settings in the DSN
 // beat those of cfg. No error shows the password.
-func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error) {
+func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	conn, err := parseDSN(dsn, &cfg)
 	if err != nil {
 		return nil, err
@@ -109,7 +127,7 @@ func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error)
 	pool.SetConnMaxLifetime(maxAge)
 	db, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
 	if err == nil {
-		var store *gormstore.Store
+		var store *Store
 		if store, err = open(ctx, db, pool, cfg, &connector{kept: stdlib.OpenDB(*conn)}); err == nil {
 			return store, nil
 		}
@@ -127,14 +145,14 @@ const openConns = 4
 // audits. Should that one be lost while they hold all, its successor is made beside the
 // pool, in the same way but without the pool's hooks. The pool must allow at least
 // three; Close leaves it open. Audits are no part of a transaction: db must not be one.
-func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error) {
+func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("auditing: the *gorm.DB is nil: pass one from gorm.Open")
 	}
 	if name := db.Dialector.Name(); name != "postgres" {
 		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of postgres", name)
 	}
-	pool, err := gormstore.Pool(db)
+	pool, err := sqlstore.Pool(db)
 	if err != nil {
 		return nil, fmt.Errorf("auditing: %w", err)
 	}
@@ -144,7 +162,7 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 	return open(ctx, db, pool, cfg, &connector{app: pool})
 }
 
-func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*gormstore.Store, error) {
+func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*Store, error) {
 	b, err := newBackend(ctx, db, pool, cfg, conns)
 	if err != nil {
 		return nil, err
@@ -153,7 +171,7 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *con
 		b.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
 	}
-	s, err := gormstore.New(ctx, b, gormstore.Config{
+	s, err := sqlstore.New(ctx, b, sqlstore.Config{
 		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -161,7 +179,7 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *con
 		return nil, err
 	}
 	b.resumeBackfill(ctx)
-	return s, nil
+	return &Store{s}, nil
 }
 
 func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*backend, error) {
@@ -183,7 +201,7 @@ func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conn
 	return b, nil
 }
 
-// backend implements [gormstore.Backend].
+// backend implements [sqlstore.Backend].
 type backend struct {
 	db   *gorm.DB
 	pool *sql.DB
@@ -213,7 +231,7 @@ type backend struct {
 	closed atomic.Int32   // lanes that Close has closed
 }
 
-var _ gormstore.Backend = (*backend)(nil)
+var _ sqlstore.Backend = (*backend)(nil)
 
 // prepare finds the schema and checks that the server understands the settings.
 func (b *backend) prepare(ctx context.Context) error {
@@ -257,7 +275,7 @@ func (b *backend) findSchema(ctx context.Context) error {
 	}
 	if !schema.Valid && barred.Valid {
 		return fmt.Errorf("auditing: the role %q may not use the schemas of its search_path: run GRANT USAGE ON SCHEMA %s TO %s, or name another with audit_schema",
-			role, barred.String, gormstore.Quote(role))
+			role, barred.String, sqlstore.Quote(role))
 	}
 	if !schema.Valid {
 		return errors.New("auditing: the search_path names no schema that exists: create one, GRANT USAGE ON it to the role, or name it with audit_schema")

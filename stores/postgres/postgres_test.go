@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 	"github.com/auditing-go/auditing/stores/storetest"
@@ -32,7 +31,7 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-func open(t testing.TB, dsn string, cfg postgres.Config) *gormstore.Store {
+func open(t testing.TB, dsn string, cfg postgres.Config) *postgres.Store {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), dsn, cfg)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // readLockTimeout is how long a read waits for a table that somebody has locked. The
@@ -29,7 +29,7 @@ const readLockTimeout = "SELECT set_config('lock_timeout', '1s', true)"
 // longer than to run it.
 const withoutPlanning = readLockTimeout + ", set_config('plan_cache_mode', 'force_generic_plan', true)"
 
-// Query implements [gormstore.Backend]: in one round trip, and without anything that
+// Query implements [sqlstore.Backend]: in one round trip, and without anything that
 // would stay on the connection but statements named after their text.
 func (b *backend) Query(ctx context.Context, often bool, query string, args ...any) (rows [][]any, err error) {
 	params := make([][]byte, len(args))
@@ -81,8 +81,8 @@ type prepared struct {
 	bytes int // of the statements' texts
 }
 
-// maxReadText bounds the texts of what a connection has prepared for reading, each byte of which
-// costs the server about a hundred.
+// maxReadText bounds the texts of what a connection has prepared for reading, all of which the
+// server keeps, and its plans, too.
 const maxReadText = 256 << 10
 
 // preparedOn is kept with the connection itself, which is the pool's.
@@ -188,81 +188,81 @@ func textOf(v any) []byte {
 	return fmt.Append(nil, v)
 }
 
-// DB implements [gormstore.Backend].
+// DB implements [sqlstore.Backend].
 func (b *backend) DB() *gorm.DB { return b.db }
 
-// Table implements [gormstore.Backend].
+// Table implements [sqlstore.Backend].
 func (b *backend) Table(name string) string {
-	return gormstore.Quote(b.cfg.Schema) + "." + gormstore.Quote(name)
+	return sqlstore.Quote(b.cfg.Schema) + "." + sqlstore.Quote(name)
 }
 
-// Typed implements [gormstore.Backend].
-func (b *backend) Typed(column string, k gormstore.Kind) string {
+// Typed implements [sqlstore.Backend].
+func (b *backend) Typed(column string, k sqlstore.Kind) string {
 	switch k {
-	case gormstore.LocalTime:
+	case sqlstore.LocalTime:
 		return "(" + column + " AT TIME ZONE " + b.zone + ")"
-	case gormstore.Text, gormstore.UUID:
+	case sqlstore.Text, sqlstore.UUID:
 		return column + "::" + types[k]
 	}
 	return column
 }
 
-// Select implements [gormstore.Backend].
-func (b *backend) Select(typed string, k gormstore.Kind) string {
+// Select implements [sqlstore.Backend].
+func (b *backend) Select(typed string, k sqlstore.Kind) string {
 	switch k {
-	case gormstore.Time, gormstore.LocalTime:
+	case sqlstore.Time, sqlstore.LocalTime:
 		return "extract(epoch FROM " + typed + ")::text"
-	case gormstore.Float:
+	case sqlstore.Float:
 		return "encode(float8send(" + typed + "), 'hex')"
-	case gormstore.Bytes:
+	case sqlstore.Bytes:
 		return "encode(" + typed + ", 'hex')"
-	case gormstore.Interval:
+	case sqlstore.Interval:
 		return "encode(interval_send(" + typed + "), 'hex')"
 	}
 	return typed + "::text"
 }
 
-// Param implements [gormstore.Backend].
-func (b *backend) Param(n int, k gormstore.Kind) string {
+// Param implements [sqlstore.Backend].
+func (b *backend) Param(n int, k sqlstore.Kind) string {
 	p := "$" + strconv.Itoa(n)
-	if k == gormstore.LocalTime {
+	if k == sqlstore.LocalTime {
 		return "(" + p + "::timestamptz AT TIME ZONE " + b.zone + ")"
 	}
 	return p + "::" + types[k]
 }
 
-// Arg implements [gormstore.Backend].
-func (b *backend) Arg(v any, k gormstore.Kind) any {
+// Arg implements [sqlstore.Backend].
+func (b *backend) Arg(v any, k sqlstore.Kind) any {
 	switch v := v.(type) {
 	case uuid.UUID:
 		return v.String()
 	case time.Time:
-		if k == gormstore.LocalTime {
+		if k == sqlstore.LocalTime {
 			return readable(v, b.location)
 		}
 	}
 	return v
 }
 
-// Moment implements [gormstore.Backend].
-func (b *backend) Moment(t time.Time, k gormstore.Kind) string {
+// Moment implements [sqlstore.Backend].
+func (b *backend) Moment(t time.Time, k sqlstore.Kind) string {
 	moment := literal(string(textOf(t))) + "::timestamptz"
-	if k == gormstore.LocalTime {
+	if k == sqlstore.LocalTime {
 		return "(" + moment + " AT TIME ZONE " + b.zone + ")"
 	}
 	return moment
 }
 
-// Odd implements [gormstore.Backend].
-func (b *backend) Odd() gormstore.Odd { return gormstore.Odd{} }
+// Odd implements [sqlstore.Backend].
+func (b *backend) Odd() sqlstore.Odd { return sqlstore.Odd{} }
 
-// Extra implements [gormstore.Backend].
-func (b *backend) Extra(name string, v any, param func(any, gormstore.Kind) string) string {
+// Extra implements [sqlstore.Backend].
+func (b *backend) Extra(name string, v any, param func(any, sqlstore.Kind) string) string {
 	if strings.HasPrefix(name, "$") {
 		return "" // its name in the JSON may be another
 	}
 	field := `"audit_extra" -> ` + literal(name)
-	like := func(v any) string { return param(string(auditjson.Append(nil, v)), gormstore.JSON) }
+	like := func(v any) string { return param(string(auditjson.Append(nil, v)), sqlstore.JSON) }
 	switch v := v.(type) {
 	case nil:
 		return "coalesce(jsonb_typeof(" + field + "), 'null') = 'null'"
@@ -279,29 +279,29 @@ func (b *backend) Extra(name string, v any, param func(any, gormstore.Kind) stri
 	return "jsonb_typeof(" + field + ") IN ('object', 'number')"
 }
 
-// Value implements [gormstore.Backend].
-func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
+// Value implements [sqlstore.Backend].
+func (b *backend) Value(raw any, k sqlstore.Kind) (any, error) {
 	v, ok := raw.(string)
 	if !ok {
 		return nil, nil
 	}
 	switch k {
-	case gormstore.Int:
+	case sqlstore.Int:
 		return strconv.ParseInt(v, 10, 64)
-	case gormstore.Bool:
+	case sqlstore.Bool:
 		return strconv.ParseBool(v)
-	case gormstore.Float:
+	case sqlstore.Float:
 		bits, err := strconv.ParseUint(v, 16, 64)
 		return math.Float64frombits(bits), err
-	case gormstore.Bytes:
+	case sqlstore.Bytes:
 		return hex.DecodeString(v)
-	case gormstore.Time, gormstore.LocalTime:
+	case sqlstore.Time, sqlstore.LocalTime:
 		return parseEpoch(v)
-	case gormstore.JSON:
+	case sqlstore.JSON:
 		return auditjson.Parse([]byte(v))
-	case gormstore.UUID:
+	case sqlstore.UUID:
 		return uuid.Parse(v)
-	case gormstore.Interval:
+	case sqlstore.Interval:
 		return parseInterval(v)
 	}
 	return v, nil
@@ -358,22 +358,22 @@ func parseInterval(s string) (any, error) {
 	return strings.Join(parts, " "), nil
 }
 
-// Retype implements [gormstore.Backend].
-func (b *backend) Retype(table string, c gormstore.Column) string {
-	name := gormstore.Quote(c.Name)
+// Retype implements [sqlstore.Backend].
+func (b *backend) Retype(table string, c sqlstore.Column) string {
+	name := sqlstore.Quote(c.Name)
 	return "ALTER TABLE " + b.Table(table) + " ALTER COLUMN " + name + " TYPE " + types[c.Kind] + " USING " + name + "::" + types[c.Kind]
 }
 
-// WhyUnread implements [gormstore.Backend].
-func (b *backend) WhyUnread(err error) gormstore.Reason {
+// WhyUnread implements [sqlstore.Backend].
+func (b *backend) WhyUnread(err error) sqlstore.Reason {
 	switch state := sqlState(err); {
 	case state == "55P03":
-		return gormstore.Stale // it is locked
+		return sqlstore.Stale // it is locked
 	case state == "42501", strings.HasPrefix(state, "22"), strings.HasPrefix(state, "XX"):
-		return gormstore.Refused
+		return sqlstore.Refused
 	}
 	return reasonOf(err, true)
 }
 
-// Hints implements [gormstore.Backend]: pgx gives a connection up when ctx ends.
+// Hints implements [sqlstore.Backend]: pgx gives a connection up when ctx ends.
 func (b *backend) Hints() core.Hints { return core.Hints{Prompt: true, Overlaps: b.lanes.len() > 1} }

@@ -12,13 +12,12 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
 
 // readAll returns all events of q by walking its pages, and the last error beside them.
-func readAll(t *testing.T, s *gormstore.Store, q core.Query) (events []core.Event, partial error) {
+func readAll(t *testing.T, s *postgres.Store, q core.Query) (events []core.Event, partial error) {
 	t.Helper()
 	seen := map[string]bool{}
 	for {

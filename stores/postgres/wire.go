@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/auditing-go/auditing/core/auditjson"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // wire is the arguments of a write in PostgreSQL's binary format. pgx's own
@@ -64,7 +64,7 @@ func (room) Decode([]byte) error { return nil }
 func (r room) Encode(sent []byte) ([]byte, error) { return append(r[:0], sent...), nil }
 
 // params returns one argument for each column: a value of a single row, else an array.
-func (w *wire) params(columns []filled, rows []gormstore.Row) [][]byte {
+func (w *wire) params(columns []filled, rows []sqlstore.Row) [][]byte {
 	params := make([][]byte, len(columns))
 	for i, c := range columns {
 		start := len(w.buf)
@@ -82,15 +82,15 @@ func (w *wire) params(columns []filled, rows []gormstore.Row) [][]byte {
 }
 
 // elementTypes are the types of arguments, as [backend.writeInsert] names them.
-var elementTypes = map[gormstore.Kind]uint32{
-	gormstore.Text: pgtype.TextOID, gormstore.Int: pgtype.Int8OID, gormstore.Float: pgtype.Float8OID, gormstore.Bool: pgtype.BoolOID,
-	gormstore.Time: pgtype.TimestamptzOID, gormstore.LocalTime: pgtype.TimestamptzOID, gormstore.Bytes: pgtype.ByteaOID,
-	gormstore.JSON: pgtype.TextOID, gormstore.UUID: pgtype.UUIDOID,
+var elementTypes = map[sqlstore.Kind]uint32{
+	sqlstore.Text: pgtype.TextOID, sqlstore.Int: pgtype.Int8OID, sqlstore.Float: pgtype.Float8OID, sqlstore.Bool: pgtype.BoolOID,
+	sqlstore.Time: pgtype.TimestamptzOID, sqlstore.LocalTime: pgtype.TimestamptzOID, sqlstore.Bytes: pgtype.ByteaOID,
+	sqlstore.JSON: pgtype.TextOID, sqlstore.UUID: pgtype.UUIDOID,
 }
 
 const null = math.MaxUint32 // the length of NULL, -1
 
-func (w *wire) array(c filled, rows []gormstore.Row) {
+func (w *wire) array(c filled, rows []sqlstore.Row) {
 	b := binary.BigEndian.AppendUint32(w.buf, 1) // dimension
 	b = binary.BigEndian.AppendUint32(b, 1)      // there may be NULLs
 	b = binary.BigEndian.AppendUint32(b, elementTypes[c.Kind])
@@ -111,7 +111,7 @@ func (w *wire) array(c filled, rows []gormstore.Row) {
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
 // appendValue appends a value that is not NULL: one of a field, or what
-// [gormstore.Row.Base] points to. What has no type of its own becomes JSON.
+// [sqlstore.Row.Base] points to. What has no type of its own becomes JSON.
 func appendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case *string:

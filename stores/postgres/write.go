@@ -8,14 +8,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// Write implements [gormstore.Backend]: first everything in one transaction, or two
+// Write implements [sqlstore.Backend]: first everything in one transaction, or two
 // at once. After a failure the table that had it is written to alone and, where it
 // refuses rows, in halves until those stand alone; its neighbours are sent without it.
 // Tables that are known to be locked come last.
-func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
+func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstore.RowFailure {
 	l, err := b.take(ctx)
 	if err != nil {
 		return failAll(nil, batches, err, nil)
@@ -38,25 +38,25 @@ type writing struct {
 	lane     *lane
 	unknown  map[int]bool // rows that an attempt may have stored
 	refused  int          // rows refused one after the other
-	failures []gormstore.RowFailure
+	failures []sqlstore.RowFailure
 	down     error // the server is away: nothing more is tried
 }
 
 // attempt is what became of batches that were sent as one transaction.
 type attempt struct {
-	batches []gormstore.Batch
+	batches []sqlstore.Batch
 	failed  int // the batch that had the error, -1 when that is none in particular
 	err     error
 }
 
 // send sends batches at once; the server runs them as one transaction. With once
 // it passes over ids that are stored already.
-func (w *writing) send(ctx context.Context, once bool, batches ...gormstore.Batch) attempt {
+func (w *writing) send(ctx context.Context, once bool, batches ...sqlstore.Batch) attempt {
 	return w.sendBehind(ctx, once, nil, batches...)
 }
 
 // sendBehind sends statements before the inserts of batches.
-func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, batches ...gormstore.Batch) attempt {
+func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, batches ...sqlstore.Batch) attempt {
 	if err := w.ghosts.settle(ctx, w.lane); err != nil {
 		return attempt{batches, -1, err}
 	}
@@ -65,7 +65,7 @@ func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, ba
 }
 
 // outcome is what became of batches whose inserts came last in a run.
-func (w *writing) outcome(ctx context.Context, l *lane, batches []gormstore.Batch, r run) attempt {
+func (w *writing) outcome(ctx context.Context, l *lane, batches []sqlstore.Batch, r run) attempt {
 	w.note(r.err, batches)
 	if isLock(r.err) {
 		w.locks.spend(r.took)
@@ -86,7 +86,7 @@ func (w *writing) outcome(ctx context.Context, l *lane, batches []gormstore.Batc
 }
 
 // inserts returns the inserts of batches, until the next of that lane.
-func (b *backend) inserts(l *lane, once bool, batches []gormstore.Batch) []insert {
+func (b *backend) inserts(l *lane, once bool, batches []sqlstore.Batch) []insert {
 	rows := 0
 	for _, batch := range batches {
 		rows += len(batch.Rows)
@@ -100,7 +100,7 @@ func (b *backend) inserts(l *lane, once bool, batches []gormstore.Batch) []inser
 }
 
 // note remembers what an attempt that ended so may have stored.
-func (w *writing) note(err error, batches []gormstore.Batch) {
+func (w *writing) note(err error, batches []sqlstore.Batch) {
 	if !isUnknown(err) {
 		return
 	}
@@ -116,7 +116,7 @@ func (w *writing) note(err error, batches []gormstore.Batch) {
 
 // checkStored fails the rows of a batch that are in neither of its tables: fewer were
 // stored than were sent, and not all of the others had been stored before.
-func (w *writing) checkStored(ctx context.Context, l *lane, batch gormstore.Batch) {
+func (w *writing) checkStored(ctx context.Context, l *lane, batch sqlstore.Batch) {
 	query := `SELECT "audit_id"::text FROM ` + w.Table(batch.Table.Name) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`
 	if batch.Twin != "" {
 		query += ` UNION ALL SELECT "audit_id"::text FROM ` + w.Table(batch.Twin) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`
@@ -138,9 +138,9 @@ func (w *writing) checkStored(ctx context.Context, l *lane, batch gormstore.Batc
 		})
 		return err
 	}); err != nil {
-		w.failures = failAll(w.failures, []gormstore.Batch{batch}, err, nil)
+		w.failures = failAll(w.failures, []sqlstore.Batch{batch}, err, nil)
 		for i := len(w.failures) - len(batch.Rows); i < len(w.failures); i++ {
-			w.failures[i].Why, w.failures[i].Unknown = gormstore.Unavailable, true
+			w.failures[i].Why, w.failures[i].Unknown = sqlstore.Unavailable, true
 		}
 		return
 	}
@@ -156,9 +156,9 @@ func (w *writing) checkStored(ctx context.Context, l *lane, batch gormstore.Batc
 
 // withoutLocked takes the tables out that are known to be locked. It returns those of
 // them that it is time to look at again; the others fail.
-func (w *writing) withoutLocked(batches []gormstore.Batch) (free, due []gormstore.Batch) {
+func (w *writing) withoutLocked(batches []sqlstore.Batch) (free, due []sqlstore.Batch) {
 	type locked struct {
-		gormstore.Batch
+		sqlstore.Batch
 		next time.Time
 	}
 	var again []locked
@@ -182,7 +182,7 @@ func (w *writing) withoutLocked(batches []gormstore.Batch) (free, due []gormstor
 }
 
 // look writes a batch if its table is not locked any more, without waiting for that.
-func (w *writing) look(ctx context.Context, batch gormstore.Batch) {
+func (w *writing) look(ctx context.Context, batch sqlstore.Batch) {
 	if !w.locks.mayLook() {
 		_, err := w.locks.holding(batch)
 		w.fail(batch, err)
@@ -220,7 +220,7 @@ func (w *writing) apart(ctx context.Context, a attempt) {
 	w.together(ctx, a.batches[a.failed+1:])
 }
 
-func (w *writing) together(ctx context.Context, batches []gormstore.Batch) {
+func (w *writing) together(ctx context.Context, batches []sqlstore.Batch) {
 	switch {
 	case len(batches) == 0:
 	case len(batches) == 1, w.down != nil:
@@ -236,7 +236,7 @@ func (w *writing) together(ctx context.Context, batches []gormstore.Batch) {
 // the batch is not tried on it any more: there is another place for them.
 const maxRefused = 16
 
-func (w *writing) careful(ctx context.Context, batch gormstore.Batch) {
+func (w *writing) careful(ctx context.Context, batch sqlstore.Batch) {
 	if w.down != nil {
 		w.fail(batch, w.down)
 		return
@@ -254,17 +254,17 @@ func (w *writing) careful(ctx context.Context, batch gormstore.Batch) {
 		w.refused = 0
 	case isLock(err):
 		w.fail(batch, w.locks.met(batch, err))
-	case reasonOf(err, batch.Looked) != gormstore.Refused:
+	case reasonOf(err, batch.Looked) != sqlstore.Refused:
 		w.fail(batch, err)
 	case len(batch.Rows) == 1:
 		w.refused++
 		w.fail(batch, err)
 	default:
 		half := len(batch.Rows) / 2
-		for _, rows := range [][]gormstore.Row{batch.Rows[:half], batch.Rows[half:]} {
+		for _, rows := range [][]sqlstore.Row{batch.Rows[:half], batch.Rows[half:]} {
 			part := batch
 			part.Rows = rows
-			if w.refused >= maxRefused && !strings.HasSuffix(batch.Table.Name, gormstore.Overflow) {
+			if w.refused >= maxRefused && !strings.HasSuffix(batch.Table.Name, sqlstore.Overflow) {
 				w.fail(part, err)
 				continue
 			}
@@ -273,14 +273,14 @@ func (w *writing) careful(ctx context.Context, batch gormstore.Batch) {
 	}
 }
 
-func (w *writing) fail(batch gormstore.Batch, err error) {
-	w.failures = failAll(w.failures, []gormstore.Batch{batch}, err, w.unknown)
+func (w *writing) fail(batch sqlstore.Batch, err error) {
+	w.failures = failAll(w.failures, []sqlstore.Batch{batch}, err, w.unknown)
 }
 
-func failAll(failures []gormstore.RowFailure, batches []gormstore.Batch, err error, unknown map[int]bool) []gormstore.RowFailure {
+func failAll(failures []sqlstore.RowFailure, batches []sqlstore.Batch, err error, unknown map[int]bool) []sqlstore.RowFailure {
 	for _, batch := range batches {
 		for _, r := range batch.Rows {
-			failures = append(failures, gormstore.RowFailure{
+			failures = append(failures, sqlstore.RowFailure{
 				Index: r.Index, Err: err, Why: reasonOf(err, batch.Looked), Unknown: unknown[r.Index] || isUnknown(err),
 			})
 		}

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// loadZone returns the zone of a [gormstore.LocalTime].
+// loadZone returns the zone of a [sqlstore.LocalTime].
 func loadZone(name string) (*time.Location, error) {
 	zone, err := time.LoadLocation(name)
 	if err != nil {
@@ -20,13 +20,13 @@ func loadZone(name string) (*time.Location, error) {
 	return zone, nil
 }
 
-// Keeps implements [gormstore.Backend].
-func (b *backend) Keeps(v any, k gormstore.Kind) bool {
+// Keeps implements [sqlstore.Backend].
+func (b *backend) Keeps(v any, k sqlstore.Kind) bool {
 	t, ok := v.(time.Time)
-	return !ok || k != gormstore.LocalTime || putBack(t, b.location).IsZero()
+	return !ok || k != sqlstore.LocalTime || putBack(t, b.location).IsZero()
 }
 
-// readable returns t, or the next time that is ever read from a [gormstore.LocalTime]:
+// readable returns t, or the next time that is ever read from a [sqlstore.LocalTime]:
 // the server takes a wall time that comes twice for the second of the two.
 func readable(t time.Time, zone *time.Location) time.Time {
 	if at := putBack(t, zone); t.Before(at) {

@@ -5,7 +5,7 @@ import (
 	"time"
 	_ "time/tzdata"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // TestKeepsATimeThatItsWallTimeTells and no other.
@@ -44,10 +44,10 @@ func TestKeepsATimeThatItsWallTimeTells(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := &backend{location: zone}
-		if kept := b.Keeps(at, gormstore.LocalTime); kept != (c.second == "") {
+		if kept := b.Keeps(at, sqlstore.LocalTime); kept != (c.second == "") {
 			t.Errorf("%s of %s is kept: %v", at.In(zone), c.zone, kept)
 		}
-		if !b.Keeps(at, gormstore.Time) {
+		if !b.Keeps(at, sqlstore.Time) {
 			t.Errorf("%s is not kept with its zone", at)
 		}
 		again := putBack(at, zone)

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/postgres"
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
@@ -98,7 +97,7 @@ func TestTheHourThatComesTwice(t *testing.T) {
 }
 
 // wantTimes reads all pages of q and wants events of these times, each once.
-func wantTimes(t *testing.T, s *gormstore.Store, q core.Query, want []time.Time) {
+func wantTimes(t *testing.T, s *postgres.Store, q core.Query, want []time.Time) {
 	t.Helper()
 	var got []time.Time
 	seen := map[uuid.UUID]bool{}

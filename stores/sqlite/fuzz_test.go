@@ -9,14 +9,13 @@ import (
 	"time"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/sqlite"
 )
 
 // fuzzed is a database whose one table and few columns are made beforehand: what
 // comes later finds its place in audit_overflow and audit_extra, without waiting for DDL.
 type fuzzed struct {
-	store *gormstore.Store
+	store *sqlite.Store
 	file  string
 }
 

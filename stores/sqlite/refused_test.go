@@ -16,7 +16,6 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/sqlite"
 )
 
@@ -198,7 +197,7 @@ func TestNoRoom(t *testing.T) {
 }
 
 // onPool is a store on an application's pool of one connection.
-func onPool(t *testing.T, pool *sql.DB) *gormstore.Store {
+func onPool(t *testing.T, pool *sql.DB) *sqlite.Store {
 	t.Helper()
 	pool.SetMaxOpenConns(1)
 	db, err := gorm.Open(gormsqlite.New(gormsqlite.Config{Conn: pool}), &gorm.Config{})

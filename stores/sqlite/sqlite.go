@@ -6,8 +6,19 @@
 // github.com/glebarez/sqlite, imports package nodriver instead: database/sql panics
 // when two drivers take the same name.
 //
-// See package gormstore for how a tag becomes a table and a field a column. Times
-// are text in UTC that sorts by time.
+// # Tables
+//
+// A table is named after its tag, user_login for the tag user.login, and holds the columns
+// username, datetime, ip, host and path, one column for every field, and audit_id (the
+// primary key), audit_tag, audit_request and audit_extra. A field's column is typed after
+// its first value. What does not fit is stored all the same: a value in the column
+// audit_extra, an event in the table audit_overflow.
+//
+// What others do to a table is noticed at once when the database then refuses a write,
+// and within a minute otherwise: a column that was given another type meanwhile may take
+// values as its new type has them, a number as text or with fewer digits.
+//
+// Times are text in UTC that sorts by time.
 package sqlite
 
 import (
@@ -18,7 +29,6 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/stores"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/sqlite/nodriver"
 )
 
@@ -31,13 +41,17 @@ func init() {
 // Config sets up a store. Its zero value creates what is missing.
 type Config = nodriver.Config
 
+// Store keeps audits in an SQLite database file. It is safe for concurrent use.
+type Store = nodriver.Store
+
 // Open opens the database file that dsn names, and creates it when it is missing,
-// with the driver that this package brings. See [nodriver.Open].
-func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error) {
+// with the driver that this package brings. See [nodriver.Open]. The store has no GORM
+// handle; [New] takes one.
+func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	return nodriver.Open(ctx, dsn, cfg)
 }
 
 // New returns a store on the application's own connection pool. See [nodriver.New].
-func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error) {
+func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 	return nodriver.New(ctx, db, cfg)
 }

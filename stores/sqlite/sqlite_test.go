@@ -9,14 +9,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
 	"github.com/auditing-go/auditing/stores/sqlite"
 	"github.com/auditing-go/auditing/stores/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func openFile(t *testing.T, file string, cfg sqlite.Config) *gormstore.Store {
+func openFile(t *testing.T, file string, cfg sqlite.Config) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), file, cfg)
 	if err != nil {

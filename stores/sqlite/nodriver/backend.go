@@ -16,18 +16,18 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // types are the declared types of columns: SQLite keeps any, and they tell a
 // later process what a column holds.
-var types = map[gormstore.Kind]string{
-	gormstore.Text: "text", gormstore.Int: "bigint", gormstore.Float: "double precision", gormstore.Bool: "boolean",
-	gormstore.Time: "timestamptz", gormstore.Bytes: "bytea", gormstore.JSON: "jsonb", gormstore.UUID: "uuid",
+var types = map[sqlstore.Kind]string{
+	sqlstore.Text: "text", sqlstore.Int: "bigint", sqlstore.Float: "double precision", sqlstore.Bool: "boolean",
+	sqlstore.Time: "timestamptz", sqlstore.Bytes: "bytea", sqlstore.JSON: "jsonb", sqlstore.UUID: "uuid",
 }
 
-var kinds = func() map[string]gormstore.Kind {
-	m := map[string]gormstore.Kind{}
+var kinds = func() map[string]sqlstore.Kind {
+	m := map[string]sqlstore.Kind{}
 	for k, t := range types {
 		m[t] = k
 	}
@@ -37,9 +37,9 @@ var kinds = func() map[string]gormstore.Kind {
 // timeLayout sorts as text and is understood by SQLite's date functions.
 const timeLayout = "2006-01-02 15:04:05.000000+00:00"
 
-// Relations implements [gormstore.Backend]. All tables are read again only when
+// Relations implements [sqlstore.Backend]. All tables are read again only when
 // something in the schema has changed.
-func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Relation, error) {
+func (b *backend) Relations(ctx context.Context, names []string) ([]sqlstore.Relation, error) {
 	d, err := b.toRead(ctx)
 	if err != nil {
 		return nil, err
@@ -64,12 +64,12 @@ func (b *backend) Relations(ctx context.Context, names []string) ([]gormstore.Re
 	return d.schema.all, nil
 }
 
-// Lookup implements [gormstore.Backend].
-func (b *backend) Lookup(ctx context.Context, names []string) ([]gormstore.Relation, error) {
+// Lookup implements [sqlstore.Backend].
+func (b *backend) Lookup(ctx context.Context, names []string) ([]sqlstore.Relation, error) {
 	return b.Relations(ctx, names)
 }
 
-// Locked implements [gormstore.Backend]: readers wait for nobody.
+// Locked implements [sqlstore.Backend]: readers wait for nobody.
 func (b *backend) Locked(context.Context) (map[string]bool, error) { return nil, nil }
 
 // querier is a pool or a connection.
@@ -80,7 +80,7 @@ type querier interface {
 // place is an id for a row that has none.
 const place = `printf('00000000-0000-8000-8000-%012x', rowid)`
 
-func relations(ctx context.Context, q querier, names []string) ([]gormstore.Relation, error) {
+func relations(ctx context.Context, q querier, names []string) ([]sqlstore.Relation, error) {
 	query := `SELECT lower(m.name), m.type = 'table', EXISTS (SELECT 1 FROM pragma_index_list(m.name) i
 			WHERE i."unique" AND NOT i.partial AND (SELECT group_concat(k.name) FROM pragma_index_info(i.name) k) = 'audit_id'),
 		(SELECT group_concat(c.name || char(30) || CASE c.hidden WHEN 0 THEN lower(c.type) ELSE 'generated' END, char(30))
@@ -100,9 +100,9 @@ func relations(ctx context.Context, q querier, names []string) ([]gormstore.Rela
 		return nil, err
 	}
 	defer rows.Close()
-	all := []gormstore.Relation{}
+	all := []sqlstore.Relation{}
 	for rows.Next() {
-		var rel gormstore.Relation
+		var rel sqlstore.Relation
 		var columns sql.NullString
 		if err := rows.Scan(&rel.Name, &rel.Table, &rel.UniqueID, &columns); err != nil {
 			return nil, err
@@ -125,12 +125,12 @@ func relations(ctx context.Context, q querier, names []string) ([]gormstore.Rela
 
 // columnOf is a column that was declared with a type. As any column keeps any value,
 // those that every table has are read as they are meant whatever their type is.
-func columnOf(name, typ string) gormstore.Column {
+func columnOf(name, typ string) sqlstore.Column {
 	if k, ok := kinds[typ]; ok {
-		return gormstore.Column{Name: name, Kind: k}
+		return sqlstore.Column{Name: name, Kind: k}
 	}
-	c := gormstore.Column{Name: name, Type: cmp.Or(typ, "none")}
-	for _, base := range gormstore.BaseColumns() {
+	c := sqlstore.Column{Name: name, Type: cmp.Or(typ, "none")}
+	for _, base := range sqlstore.BaseColumns() {
 		if base.Name == name {
 			c.Kind = base.Kind
 		}
@@ -138,8 +138,8 @@ func columnOf(name, typ string) gormstore.Column {
 	return c
 }
 
-// Grow implements [gormstore.Backend].
-func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Column, maxColumns int) error {
+// Grow implements [sqlstore.Backend].
+func (b *backend) Grow(ctx context.Context, table string, fields []sqlstore.Column, maxColumns int) error {
 	var failed error
 	err := b.immediate(ctx, func(conn *sql.Conn) error {
 		failed = nil
@@ -148,13 +148,13 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 			return err
 		}
 		if len(found) == 0 {
-			_, err := conn.ExecContext(ctx, b.create(table, gormstore.Lacking(gormstore.BaseColumns(), fields, maxColumns)))
+			_, err := conn.ExecContext(ctx, b.create(table, sqlstore.Lacking(sqlstore.BaseColumns(), fields, maxColumns)))
 			return err
 		}
 		if !found[0].Ours() {
 			return nil
 		}
-		for _, add := range b.adds(table, gormstore.Lacking(found[0].Columns, fields, maxColumns)) {
+		for _, add := range b.adds(table, sqlstore.Lacking(found[0].Columns, fields, maxColumns)) {
 			// A column that SQLite does not take must not stand in the way of the others.
 			if _, err := conn.ExecContext(ctx, add); isOutage(err) {
 				return err
@@ -169,30 +169,30 @@ func (b *backend) Grow(ctx context.Context, table string, fields []gormstore.Col
 
 // create makes the indexes as constraints: these need no names, which stay behind
 // when the table is renamed and would be taken when it is made again.
-func (b *backend) create(table string, fields []gormstore.Column) string {
-	return gormstore.CreateTable(b.Table(table), types, "NOT NULL PRIMARY KEY", fields,
+func (b *backend) create(table string, fields []sqlstore.Column) string {
+	return sqlstore.CreateTable(b.Table(table), types, "NOT NULL PRIMARY KEY", fields,
 		`UNIQUE ("datetime", "audit_id")`, `UNIQUE ("username", "datetime", "audit_id")`)
 }
 
-func (b *backend) adds(table string, fields []gormstore.Column) []string {
+func (b *backend) adds(table string, fields []sqlstore.Column) []string {
 	statements := make([]string, len(fields))
 	for i, c := range fields {
-		statements[i] = "ALTER TABLE " + b.Table(table) + " ADD COLUMN " + gormstore.Quote(c.Name) + " " + types[c.Kind]
+		statements[i] = "ALTER TABLE " + b.Table(table) + " ADD COLUMN " + sqlstore.Quote(c.Name) + " " + types[c.Kind]
 	}
 	return statements
 }
 
-// DDL implements [gormstore.Backend].
-func (b *backend) DDL(table string, fields []gormstore.Column) string {
+// DDL implements [sqlstore.Backend].
+func (b *backend) DDL(table string, fields []sqlstore.Column) string {
 	return b.create(table, fields) + ";"
 }
 
-// AddColumns implements [gormstore.Backend].
-func (b *backend) AddColumns(table string, fields []gormstore.Column) string {
+// AddColumns implements [sqlstore.Backend].
+func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 	return strings.Join(b.adds(table, fields), ";\n")
 }
 
-// Query implements [gormstore.Backend].
+// Query implements [sqlstore.Backend].
 func (b *backend) Query(ctx context.Context, _ bool, query string, args ...any) ([][]any, error) {
 	d, err := b.toRead(ctx)
 	if err != nil {
@@ -222,21 +222,21 @@ func (b *backend) Query(ctx context.Context, _ bool, query string, args ...any) 
 	return all, d.explain(rows.Err())
 }
 
-// DB implements [gormstore.Backend].
+// DB implements [sqlstore.Backend].
 func (b *backend) DB() *gorm.DB { return b.db }
 
-// Table implements [gormstore.Backend].
-func (b *backend) Table(name string) string { return gormstore.Quote(name) }
+// Table implements [sqlstore.Backend].
+func (b *backend) Table(name string) string { return sqlstore.Quote(name) }
 
-// Typed implements [gormstore.Backend].
-func (b *backend) Typed(column string, _ gormstore.Kind) string { return column }
+// Typed implements [sqlstore.Backend].
+func (b *backend) Typed(column string, _ sqlstore.Kind) string { return column }
 
-// Select implements [gormstore.Backend]. The sign takes the column's affinity away, which
+// Select implements [sqlstore.Backend]. The sign takes the column's affinity away, which
 // a UNION would give to the values of other tables.
-func (b *backend) Select(typed string, _ gormstore.Kind) string { return "+" + typed }
+func (b *backend) Select(typed string, _ sqlstore.Kind) string { return "+" + typed }
 
-// Moment implements [gormstore.Backend].
-func (b *backend) Moment(t time.Time, _ gormstore.Kind) string {
+// Moment implements [sqlstore.Backend].
+func (b *backend) Moment(t time.Time, _ sqlstore.Kind) string {
 	if t.Year() > 9999 {
 		return "'9999-13'" // as text it comes behind all times
 	}
@@ -244,7 +244,7 @@ func (b *backend) Moment(t time.Time, _ gormstore.Kind) string {
 }
 
 // odd finds what was not written as this package writes it.
-var odd = gormstore.Odd{
+var odd = sqlstore.Odd{
 	Time: `NOT ("datetime" GLOB '????-??-?? ??:??:??.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00'
 		AND coalesce(substr("datetime", 1, 19) = strftime('%Y-%m-%d %H:%M:%S', substr("datetime", 1, 19)), 0))`,
 	ID: `"audit_id" NOT GLOB '` + strings.Join([]string{hexes(8), hexes(4), hexes(4), hexes(4), hexes(12)}, "-") + `'`,
@@ -252,24 +252,24 @@ var odd = gormstore.Odd{
 
 func hexes(n int) string { return strings.Repeat("[0-9a-f]", n) }
 
-// Odd implements [gormstore.Backend].
-func (b *backend) Odd() gormstore.Odd { return odd }
+// Odd implements [sqlstore.Backend].
+func (b *backend) Odd() sqlstore.Odd { return odd }
 
-// Extra implements [gormstore.Backend]. Reading JSON is slow, so that the text is searched first
+// Extra implements [sqlstore.Backend]. Reading JSON is slow, so that the text is searched first
 // for what must be in it, unless there are escapes.
-func (b *backend) Extra(name string, v any, param func(any, gormstore.Kind) string) string {
+func (b *backend) Extra(name string, v any, param func(any, sqlstore.Kind) string) string {
 	if !plain(name) || strings.HasPrefix(name, "$") {
 		return ""
 	}
-	path := param(`$."`+name+`"`, gormstore.Text)
+	path := param(`$."`+name+`"`, sqlstore.Text)
 	isOf := func(types string) string { return `json_type("audit_extra", ` + path + `) IN (` + types + `)` }
 	valid := func(condition, otherwise string) string {
 		return `CASE WHEN json_valid("audit_extra") THEN ` + condition + ` ELSE ` + otherwise + ` END`
 	}
 	has := func(text string) string { return `instr("audit_extra", ` + text + `)` }
 	between := func(v float64) string {
-		return `json_extract("audit_extra", ` + path + `) BETWEEN ` + param(math.Nextafter(v, math.Inf(-1)), gormstore.Float) +
-			" AND " + param(math.Nextafter(v, math.Inf(1)), gormstore.Float)
+		return `json_extract("audit_extra", ` + path + `) BETWEEN ` + param(math.Nextafter(v, math.Inf(-1)), sqlstore.Float) +
+			" AND " + param(math.Nextafter(v, math.Inf(1)), sqlstore.Float)
 	}
 	switch v := v.(type) {
 	case nil:
@@ -281,7 +281,7 @@ func (b *backend) Extra(name string, v any, param func(any, gormstore.Kind) stri
 		if strings.ContainsRune(v, '\uFFFD') {
 			return valid(isOf("'text'"), "0") // which may stand for something else
 		}
-		text := param(v, gormstore.Text)
+		text := param(v, sqlstore.Text)
 		condition := valid(`json_extract("audit_extra", `+path+`) = `+text, "0")
 		if v != "" && plain(v) {
 			condition = "(" + has(text) + " OR " + has(`'\'`) + ") AND " + condition
@@ -315,20 +315,20 @@ func plain(s string) bool {
 	return true
 }
 
-// Retype implements [gormstore.Backend]: SQLite has no such statement.
-func (b *backend) Retype(string, gormstore.Column) string { return "" }
+// Retype implements [sqlstore.Backend]: SQLite has no such statement.
+func (b *backend) Retype(string, sqlstore.Column) string { return "" }
 
-// Param implements [gormstore.Backend].
-func (b *backend) Param(n int, _ gormstore.Kind) string { return "?" + strconv.Itoa(n) }
+// Param implements [sqlstore.Backend].
+func (b *backend) Param(n int, _ sqlstore.Kind) string { return "?" + strconv.Itoa(n) }
 
-// Keeps implements [gormstore.Backend]. SQLite turns NaN into NULL.
-func (b *backend) Keeps(v any, _ gormstore.Kind) bool {
+// Keeps implements [sqlstore.Backend]. SQLite turns NaN into NULL.
+func (b *backend) Keeps(v any, _ sqlstore.Kind) bool {
 	f, ok := v.(float64)
 	return !ok || !math.IsNaN(f)
 }
 
-// Arg implements [gormstore.Backend].
-func (b *backend) Arg(v any, _ gormstore.Kind) any {
+// Arg implements [sqlstore.Backend].
+func (b *backend) Arg(v any, _ sqlstore.Kind) any {
 	switch v := v.(type) {
 	case time.Time:
 		return v.UTC().Format(timeLayout)
@@ -345,29 +345,29 @@ func (b *backend) Arg(v any, _ gormstore.Kind) any {
 	return v
 }
 
-// Value implements [gormstore.Backend].
-func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
+// Value implements [sqlstore.Backend].
+func (b *backend) Value(raw any, k sqlstore.Kind) (any, error) {
 	text, isText := raw.(string)
-	if bytes, ok := raw.([]byte); ok && k != gormstore.Bytes {
+	if bytes, ok := raw.([]byte); ok && k != sqlstore.Bytes {
 		text, isText = string(bytes), true
 	}
 	switch {
 	case raw == nil:
 		return nil, nil
-	case k == gormstore.Bytes:
+	case k == sqlstore.Bytes:
 		if bytes, ok := raw.([]byte); ok {
 			return append([]byte{}, bytes...), nil
 		}
-	case isText && k == gormstore.JSON:
+	case isText && k == sqlstore.JSON:
 		return auditjson.Parse([]byte(text))
-	case isText && k == gormstore.Time:
+	case isText && k == sqlstore.Time:
 		// What is spelled otherwise does not stand in the order of times.
 		t, err := time.Parse(timeLayout, text)
 		if err == nil && len(text) != len(timeLayout) {
 			err = errors.New("a time that is spelled otherwise")
 		}
 		return t.UTC(), err
-	case isText && k == gormstore.UUID:
+	case isText && k == sqlstore.UUID:
 		id, err := uuid.Parse(text)
 		if err == nil && id.String() != text {
 			err = errors.New("an id that is spelled otherwise")
@@ -381,9 +381,9 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 		return v.UTC(), nil
 	case int64:
 		switch k {
-		case gormstore.Bool:
+		case sqlstore.Bool:
 			return v != 0, nil
-		case gormstore.Float:
+		case sqlstore.Float:
 			return float64(v), nil
 		}
 		return v, nil
@@ -393,6 +393,6 @@ func (b *backend) Value(raw any, k gormstore.Kind) (any, error) {
 	return nil, fmt.Errorf("unexpected %T", raw)
 }
 
-// Hints implements [gormstore.Backend]: a disk that hangs hangs whoever syncs it, and
+// Hints implements [sqlstore.Backend]: a disk that hangs hangs whoever syncs it, and
 // there is one writer.
 func (b *backend) Hints() core.Hints { return core.Hints{} }

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // The texts of SQLite's errors, which all its drivers share.
@@ -47,26 +47,26 @@ func isOutage(err error) bool {
 }
 
 // reasonOf is why a table did not take a row. A trigger may raise any text.
-func reasonOf(err error) gormstore.Reason {
+func reasonOf(err error) sqlstore.Reason {
 	switch {
 	case isOutage(err):
-		return gormstore.Unavailable
+		return sqlstore.Unavailable
 	case textOf(err, staleTexts) != "":
-		return gormstore.Stale
+		return sqlstore.Stale
 	}
-	return gormstore.Refused
+	return sqlstore.Refused
 }
 
-// WhyUnread implements [gormstore.Backend]. What is wrong with a file is so for all
+// WhyUnread implements [sqlstore.Backend]. What is wrong with a file is so for all
 // tables, but only parts of it may be damaged.
-func (b *backend) WhyUnread(err error) gormstore.Reason {
+func (b *backend) WhyUnread(err error) sqlstore.Reason {
 	if textOf(err, []string{"malformed"}) != "" {
-		return gormstore.Refused
+		return sqlstore.Refused
 	}
 	return reasonOf(err)
 }
 
-// Reason implements [gormstore.Backend]. Only the text that a trigger raises can hold
+// Reason implements [sqlstore.Backend]. Only the text that a trigger raises can hold
 // values, and is not shown.
 func (b *backend) Reason(err error) string {
 	for _, texts := range [][]string{ruleTexts, staleTexts} {

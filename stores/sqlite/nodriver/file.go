@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // database is a file as the connections of a pool have it open. A file that is moved
@@ -28,7 +28,7 @@ type database struct {
 	schema struct { // all tables, as they were at a version of the schema
 		sync.Mutex
 		version int64
-		all     []gormstore.Relation
+		all     []sqlstore.Relation
 	}
 }
 
@@ -302,7 +302,7 @@ func (b *backend) Close(ctx context.Context) error {
 		}
 		return errors.Join(err, d.close())
 	}
-	return gormstore.CloseWithin(ctx, end, func() string { return "a write" })
+	return sqlstore.CloseWithin(ctx, end, func() string { return "a write" })
 }
 
 // explain adds to an error of the database which file it is of, and what SQLite does not say.

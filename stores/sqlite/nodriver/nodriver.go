@@ -16,17 +16,25 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // Config sets up a store. Its zero value creates what is missing.
 type Config struct {
-	// Fixed forbids to create or alter tables.
+	// Fixed forbids to create or alter tables. An event without a table goes to
+	// audit_overflow, a field without a column to audit_extra, and a warning or the error
+	// shows the statement that is missing.
 	Fixed bool
-	// Prefix begins the name of every table.
+	// Prefix begins the name of every table, to keep them apart in a shared database. It
+	// may hold a-z, 0-9 and _, at most 32 of them. No store's prefix may begin with
+	// another's, and none at all begins every one: such stores would share tables.
 	Prefix string
-	// MaxTables and MaxColumns bound what is created; see [gormstore.Config].
-	MaxTables, MaxColumns int
+	// MaxTables is how many tables of audits there may be; further tags share
+	// audit_overflow. Defaults to 1,000.
+	MaxTables int
+	// MaxColumns is how many columns a table may have; further fields share audit_extra.
+	// Defaults to 250.
+	MaxColumns int
 	// Logger receives warnings; never values. Defaults to [slog.Default].
 	Logger *slog.Logger
 }
@@ -37,7 +45,7 @@ type Config struct {
 // database is in WAL mode, waits five seconds for locks, and every commit is synced.
 // The program has to import a driver "sqlite" of database/sql that takes the
 // parameter _pragma.
-func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error) {
+func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	parsed, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
@@ -59,14 +67,14 @@ func Open(ctx context.Context, dsn string, cfg Config) (*gormstore.Store, error)
 // leaves open. SQLite has one writer at a time: an audit made while the same
 // goroutine holds a transaction on this database waits for itself and fails when
 // its time is over. Audit after the commit, or use a file of its own.
-func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error) {
+func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("auditing: the *gorm.DB is nil: pass one from gorm.Open")
 	}
 	if name := db.Dialector.Name(); name != "sqlite" {
 		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of sqlite", name)
 	}
-	pool, err := gormstore.Pool(db)
+	pool, err := sqlstore.Pool(db)
 	if err != nil {
 		return nil, fmt.Errorf("auditing: %w", err)
 	}
@@ -81,14 +89,18 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*gormstore.Store, error)
 	return open(ctx, &backend{file: file, db: db}, cfg)
 }
 
-func open(ctx context.Context, b *backend, cfg Config) (*gormstore.Store, error) {
+func open(ctx context.Context, b *backend, cfg Config) (*Store, error) {
 	b.turn, b.log = make(chan struct{}, 1), cfg.Logger
-	return gormstore.New(ctx, b, gormstore.Config{
+	s, err := sqlstore.New(ctx, b, sqlstore.Config{
 		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &Store{s}, nil
 }
 
-// backend implements [gormstore.Backend].
+// backend implements [sqlstore.Backend].
 type backend struct {
 	db  *gorm.DB
 	own bool // the file was opened by us, with this dsn
@@ -103,7 +115,7 @@ type backend struct {
 	closed bool
 }
 
-var _ gormstore.Backend = (*backend)(nil)
+var _ sqlstore.Backend = (*backend)(nil)
 
 func (b *backend) logger() *slog.Logger {
 	if b.log != nil {

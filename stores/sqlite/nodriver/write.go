@@ -13,24 +13,24 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// Write implements [gormstore.Backend]: everything in one transaction. Each time that a
+// Write implements [sqlstore.Backend]: everything in one transaction. Each time that a
 // table refuses a row, the transaction starts over and is more careful with that table.
-func (b *backend) Write(ctx context.Context, batches []gormstore.Batch) []gormstore.RowFailure {
+func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstore.RowFailure {
 	w := &writing{backend: b, tables: make([]tableWriting, len(batches))}
 	err := errAgain
 	for errors.Is(err, errAgain) {
 		err = b.immediate(ctx, func(conn *sql.Conn) error { return w.insertAll(ctx, conn, batches) })
 	}
-	var failures []gormstore.RowFailure
+	var failures []sqlstore.RowFailure
 	for i, batch := range batches {
 		for _, r := range batch.Rows {
 			if refused := w.tables[i].refused[r.Index]; refused != nil {
-				failures = append(failures, gormstore.RowFailure{Index: r.Index, Err: refused, Why: reasonOf(refused)})
+				failures = append(failures, sqlstore.RowFailure{Index: r.Index, Err: refused, Why: reasonOf(refused)})
 			} else if err != nil {
-				failures = append(failures, gormstore.RowFailure{Index: r.Index, Err: err, Unknown: errors.As(err, new(commitError))})
+				failures = append(failures, sqlstore.RowFailure{Index: r.Index, Err: err, Unknown: errors.As(err, new(commitError))})
 			}
 		}
 	}
@@ -56,7 +56,7 @@ type tableWriting struct {
 // batch is not tried on it any more: there is another place for them.
 const maxRefused = 16
 
-func (w *writing) insertAll(ctx context.Context, conn *sql.Conn, batches []gormstore.Batch) error {
+func (w *writing) insertAll(ctx context.Context, conn *sql.Conn, batches []sqlstore.Batch) error {
 	for i, batch := range batches {
 		if err := w.insert(ctx, conn, batch, &w.tables[i]); err != nil {
 			return err
@@ -66,8 +66,8 @@ func (w *writing) insertAll(ctx context.Context, conn *sql.Conn, batches []gorms
 }
 
 // insert stores the rows of one batch that are not refused yet, with one prepared statement.
-func (w *writing) insert(ctx context.Context, conn *sql.Conn, batch gormstore.Batch, t *tableWriting) error {
-	columns := append(gormstore.BaseColumns(), batch.Fields...)
+func (w *writing) insert(ctx context.Context, conn *sql.Conn, batch sqlstore.Batch, t *tableWriting) error {
+	columns := append(sqlstore.BaseColumns(), batch.Fields...)
 	stmt, err := conn.PrepareContext(ctx, w.insertSQL(batch, columns))
 	if err != nil {
 		return t.refuse(err, batch.Rows...)
@@ -87,7 +87,7 @@ func (w *writing) insert(ctx context.Context, conn *sql.Conn, batch gormstore.Ba
 		case !t.careful && !isOutage(err):
 			t.careful = true
 			return errAgain
-		case len(t.refused) >= maxRefused && !strings.HasSuffix(batch.Table.Name, gormstore.Overflow):
+		case len(t.refused) >= maxRefused && !strings.HasSuffix(batch.Table.Name, sqlstore.Overflow):
 			err = t.refuse(err, batch.Rows[i:]...)
 		default:
 			err = t.refuse(err, *row)
@@ -100,7 +100,7 @@ func (w *writing) insert(ctx context.Context, conn *sql.Conn, batch gormstore.Ba
 }
 
 // refuse notes that the table does not take these rows. It returns what ends the transaction.
-func (t *tableWriting) refuse(err error, rows ...gormstore.Row) error {
+func (t *tableWriting) refuse(err error, rows ...sqlstore.Row) error {
 	if isOutage(err) {
 		return err
 	}
@@ -117,7 +117,7 @@ func (t *tableWriting) refuse(err error, rows ...gormstore.Row) error {
 }
 
 // insertRow runs the statement and makes certain that the row is there afterwards.
-func (w *writing) insertRow(ctx context.Context, conn *sql.Conn, stmt *sql.Stmt, args []any, batch gormstore.Batch, row *gormstore.Row) error {
+func (w *writing) insertRow(ctx context.Context, conn *sql.Conn, stmt *sql.Stmt, args []any, batch sqlstore.Batch, row *sqlstore.Row) error {
 	result, err := stmt.ExecContext(ctx, args...)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (w *writing) insertRow(ctx context.Context, conn *sql.Conn, stmt *sql.Stmt,
 	for _, table := range []string{batch.Table.Name, batch.Twin} {
 		if table != "" && !there {
 			query := "SELECT EXISTS (SELECT 1 FROM " + w.Table(table) + ` WHERE "audit_id" = ?)`
-			if err := conn.QueryRowContext(ctx, query, w.Arg(row.Event.ID, gormstore.UUID)).Scan(&there); err != nil {
+			if err := conn.QueryRowContext(ctx, query, w.Arg(row.Event.ID, sqlstore.UUID)).Scan(&there); err != nil {
 				return err
 			}
 		}
@@ -162,7 +162,7 @@ func savepoint(ctx context.Context, conn *sql.Conn, on bool, f func() error) err
 	return err
 }
 
-func (b *backend) arguments(args []any, columns []gormstore.Column, row *gormstore.Row) {
+func (b *backend) arguments(args []any, columns []sqlstore.Column, row *sqlstore.Row) {
 	base := len(columns) - len(row.Values)
 	for n, c := range columns {
 		var v any
@@ -175,7 +175,7 @@ func (b *backend) arguments(args []any, columns []gormstore.Column, row *gormsto
 	}
 }
 
-// baseValue is what [gormstore.Row.Base] points to, JSON as text.
+// baseValue is what [sqlstore.Row.Base] points to, JSON as text.
 func baseValue(p any) any {
 	switch p := p.(type) {
 	case *string:
@@ -190,12 +190,12 @@ func baseValue(p any) any {
 	return nil
 }
 
-func (b *backend) insertSQL(batch gormstore.Batch, columns []gormstore.Column) string {
+func (b *backend) insertSQL(batch sqlstore.Batch, columns []sqlstore.Column) string {
 	names := make([]string, len(columns))
 	params := make([]string, len(columns))
 	id := ""
 	for i, c := range columns {
-		names[i] = gormstore.Quote(c.Name)
+		names[i] = sqlstore.Quote(c.Name)
 		params[i] = b.Param(i+1, c.Kind)
 		if c.Name == "audit_id" {
 			id = params[i]

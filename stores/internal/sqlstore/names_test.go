@@ -1,10 +1,10 @@
-package gormstore_test
+package sqlstore_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/auditing-go/auditing/stores/gormstore"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 func TestTableName(t *testing.T) {
@@ -38,7 +38,7 @@ func TestTableName(t *testing.T) {
 		{"", strings.Repeat("x", 64), ""},
 		{"a_", strings.Repeat("x", 62), ""},
 	} {
-		got, ok := gormstore.TableName(c.prefix, c.tag)
+		got, ok := sqlstore.TableName(c.prefix, c.tag)
 		if ok != (c.want != "") || ok && got != c.want {
 			t.Errorf("TableName(%q, %q) = %q, %v, want %q", c.prefix, c.tag, got, ok, c.want)
 		}
@@ -53,7 +53,7 @@ func TestColumnName(t *testing.T) {
 		"audit_id": false, "audit_extra": false, "audit_more": true, "ctid": false, "XMIN": false, "tableoid": false,
 		strings.Repeat("x", 63): true, strings.Repeat("x", 64): false,
 	} {
-		if got := gormstore.ColumnName(field); got != want {
+		if got := sqlstore.ColumnName(field); got != want {
 			t.Errorf("ColumnName(%q) = %v, want %v", field, got, want)
 		}
 	}
@@ -67,25 +67,25 @@ func FuzzNames(f *testing.F) {
 		f.Add("p_", s)
 	}
 	harmless := func(name string, letters string) bool {
-		return name != "" && len(name) <= gormstore.MaxName && strings.Trim(name, letters) == ""
+		return name != "" && len(name) <= sqlstore.MaxName && strings.Trim(name, letters) == ""
 	}
 	const lower = "abcdefghijklmnopqrstuvwxyz0123456789_"
 	f.Fuzz(func(t *testing.T, prefix, s string) {
 		if prefix != "" {
 			prefix = "p_"
 		}
-		if name, ok := gormstore.TableName(prefix, s); ok {
-			if !harmless(name, lower) || !strings.HasPrefix(name, prefix) || name == prefix+gormstore.Overflow {
+		if name, ok := sqlstore.TableName(prefix, s); ok {
+			if !harmless(name, lower) || !strings.HasPrefix(name, prefix) || name == prefix+sqlstore.Overflow {
 				t.Errorf("TableName(%q, %q) = %q", prefix, s, name)
 			}
-			if again, ok := gormstore.TableName("", name); prefix == "" && (!ok || again != name) {
+			if again, ok := sqlstore.TableName("", name); prefix == "" && (!ok || again != name) {
 				t.Errorf("TableName(%q) = %q, %v: it is not stable", name, again, ok)
 			}
 		}
-		if gormstore.ColumnName(s) && !harmless(s, lower+"ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		if sqlstore.ColumnName(s) && !harmless(s, lower+"ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 			t.Errorf("ColumnName(%q) is true", s)
 		}
-		q := gormstore.Quote(s)
+		q := sqlstore.Quote(s)
 		inner, ok := strings.CutPrefix(q, `"`)
 		inner, ok2 := strings.CutSuffix(inner, `"`)
 		if !ok || !ok2 || strings.ReplaceAll(inner, `""`, "") != strings.ReplaceAll(s, `"`, "") ||

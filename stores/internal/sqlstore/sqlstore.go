@@ -1,17 +1,8 @@
-// Package gormstore keeps audits in SQL tables, one table a tag and one column a
-// field, on a database opened with GORM. Packages postgres and sqlite make it a
-// [core.Store]; another database takes part by a [Backend] of its own.
-//
-// A table is named after its tag, see [TableName], and holds the columns
-// username, datetime, ip, host and path, one column for every field, and
-// audit_id (the primary key), audit_tag, audit_request and audit_extra. A field's
-// column is typed after its first value. What does not fit is stored all the
-// same: a value in the column audit_extra, an event in the table audit_overflow.
-//
-// What others do to a table is noticed at once when the database then refuses a write,
-// and within a minute otherwise: a column that was given another type meanwhile may take
-// values as its new type has them, a number as text or with fewer digits.
-package gormstore
+// Package sqlstore keeps audits in SQL tables, one table a tag and one column a field: it
+// plans what goes where, lets tables grow, and reads. What differs between databases it
+// asks of a [Backend]; packages postgres and sqlite have one each. Of GORM it uses no more
+// than the handle that an application passes: SQL is written by the backends.
+package sqlstore
 
 import (
 	"context"
