@@ -18,11 +18,11 @@ func (b *backend) Close(ctx context.Context) error {
 	return sqlstore.CloseWithin(ctx, b.end, b.underWay)
 }
 
-// end closes each lane as soon as nothing runs on it, however long that takes.
+// end closes each connection for writing as soon as nothing runs on it, however long that takes.
 func (b *backend) end() error {
-	for range b.lanes.len() {
-		<-b.lanes.free
-		b.lanes.take().discard()
+	for range b.writers.len() {
+		<-b.writers.free
+		b.writers.take().discard()
 		b.closed.Add(1)
 	}
 	b.wg.Wait()
@@ -36,8 +36,8 @@ func (b *backend) end() error {
 // underWay says what end still waits for.
 func (b *backend) underWay() string {
 	var what []string
-	if n := b.lanes.len() - int(b.closed.Load()); n > 0 {
-		what = append(what, fmt.Sprintf("%d of %d connections for writing", n, b.lanes.len()))
+	if n := b.writers.len() - int(b.closed.Load()); n > 0 {
+		what = append(what, fmt.Sprintf("%d of %d connections for writing", n, b.writers.len()))
 	}
 	b.mu.Lock()
 	tables := slices.Sorted(maps.Keys(b.adopting))

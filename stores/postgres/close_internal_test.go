@@ -9,7 +9,7 @@ import (
 
 // TestCloseDoesNotOutwaitATakeOver that does not end.
 func TestCloseDoesNotOutwaitATakeOver(t *testing.T) {
-	b := &backend{conns: &connector{}, lanes: newLanes(0), adopting: map[string]bool{"mytag": true}}
+	b := &backend{conns: &connector{}, writers: newWriteConns(0), adopting: map[string]bool{"mytag": true}}
 	b.ctx, b.cancel = context.WithCancel(t.Context())
 	b.wg.Add(1)
 	defer b.wg.Done()

@@ -36,7 +36,7 @@ func sizeOf(inserts []insert) int {
 
 // insertOf returns the insert that stores a batch, its arguments in w; with once it
 // passes over ids that the table has, without it fails on them, which is faster.
-func (b *backend) insertOf(batch sqlstore.Batch, once bool, w *wire) insert {
+func (b *backend) insertOf(batch sqlstore.Batch, once bool, w *binaryArgs) insert {
 	columns := columnsOf(batch)
 	key := statementKey{
 		table: batch.Table.Name, twin: batch.Twin, columns: columnKey(columns),

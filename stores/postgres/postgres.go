@@ -190,10 +190,10 @@ func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conn
 	if own {
 		n = 2
 	}
-	b := &backend{db: db, pool: pool, own: own, conns: conns, cfg: cfg, lanes: newLanes(n), adopting: map[string]bool{}, statements: map[statementKey]string{}}
+	b := &backend{db: db, pool: pool, own: own, conns: conns, cfg: cfg, writers: newWriteConns(n), adopting: map[string]bool{}, statements: map[statementKey]string{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	for range n {
-		b.lanes.give(&lane{connect: conns.connect, lost: b.ghosts.add})
+		b.writers.give(&writeConn{connect: conns.connect, lost: b.lost.add})
 	}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
@@ -215,10 +215,10 @@ type backend struct {
 
 	zone     string // quoted as a literal
 	location *time.Location
-	lanes    *lanes
+	writers  *writeConns
 	brisk    atomic.Bool // the last Write to many tables was
 	ddlKey   int64       // of the lock under which tables grow
-	ghosts   ghosts
+	lost     lostWrites
 	locks    locks
 
 	mu         sync.Mutex
@@ -228,7 +228,7 @@ type backend struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // of adopting
-	closed atomic.Int32   // lanes that Close has closed
+	closed atomic.Int32   // connections for writing that Close has closed
 }
 
 var _ sqlstore.Backend = (*backend)(nil)
@@ -293,13 +293,13 @@ func (b *backend) args(args ...any) []any {
 	return args
 }
 
-// connect has the lanes hold their connections from the start: later the
+// connect has those that write hold their connections from the start: later the
 // application may hold all others.
 func (b *backend) connect(ctx context.Context) error {
-	for range b.lanes.len() {
-		<-b.lanes.free
-		l := b.lanes.take()
-		defer b.lanes.give(l)
+	for range b.writers.len() {
+		<-b.writers.free
+		l := b.writers.take()
+		defer b.writers.give(l)
 		if err := l.use(ctx, func(*pgx.Conn) error { return nil }); err != nil {
 			return err
 		}
@@ -307,13 +307,13 @@ func (b *backend) connect(ctx context.Context) error {
 	return nil
 }
 
-// take waits for a lane, which is to be given back.
-func (b *backend) take(ctx context.Context) (*lane, error) {
+// take waits for a connection to write on, which is to be given back.
+func (b *backend) take(ctx context.Context) (*writeConn, error) {
 	select {
-	case <-b.lanes.free:
-		l := b.lanes.take()
+	case <-b.writers.free:
+		l := b.writers.take()
 		if b.ctx.Err() != nil {
-			b.lanes.give(l) // to Close
+			b.writers.give(l) // to Close
 			return nil, notSent{core.ErrClosed}
 		}
 		return l, nil
@@ -324,11 +324,11 @@ func (b *backend) take(ctx context.Context) (*lane, error) {
 	}
 }
 
-// takeIdle returns a lane that nobody uses, nil when there is none.
-func (b *backend) takeIdle() *lane {
+// takeIdle returns a connection for writing that nobody uses, nil when there is none.
+func (b *backend) takeIdle() *writeConn {
 	select {
-	case <-b.lanes.free:
-		return b.lanes.take()
+	case <-b.writers.free:
+		return b.writers.take()
 	default:
 		return nil
 	}

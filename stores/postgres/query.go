@@ -376,4 +376,4 @@ func (b *backend) WhyUnread(err error) sqlstore.Reason {
 }
 
 // Hints implements [sqlstore.Backend]: pgx gives a connection up when ctx ends.
-func (b *backend) Hints() core.Hints { return core.Hints{Prompt: true, Overlaps: b.lanes.len() > 1} }
+func (b *backend) Hints() core.Hints { return core.Hints{Prompt: true, Overlaps: b.writers.len() > 1} }

@@ -20,8 +20,8 @@ func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstor
 	if err != nil {
 		return failAll(nil, batches, err, nil)
 	}
-	defer b.lanes.give(l)
-	w := &writing{backend: b, lane: l}
+	defer b.writers.give(l)
+	w := &writing{backend: b, conn: l}
 	batches, due := w.withoutLocked(batches)
 	for _, a := range w.first(ctx, batches) {
 		w.apart(ctx, a)
@@ -35,7 +35,7 @@ func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstor
 // writing is one Write.
 type writing struct {
 	*backend
-	lane     *lane
+	conn     *writeConn
 	unknown  map[int]bool // rows that an attempt may have stored
 	refused  int          // rows refused one after the other
 	failures []sqlstore.RowFailure
@@ -57,15 +57,15 @@ func (w *writing) send(ctx context.Context, once bool, batches ...sqlstore.Batch
 
 // sendBehind sends statements before the inserts of batches.
 func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, batches ...sqlstore.Batch) attempt {
-	if err := w.ghosts.settle(ctx, w.lane); err != nil {
+	if err := w.lost.settle(ctx, w.conn); err != nil {
 		return attempt{batches, -1, err}
 	}
-	inserts := append(before, w.inserts(w.lane, once, batches)...)
-	return w.outcome(ctx, w.lane, batches, w.lane.run(ctx, inserts, w.locks.wait()))
+	inserts := append(before, w.inserts(w.conn, once, batches)...)
+	return w.outcome(ctx, w.conn, batches, w.conn.run(ctx, inserts, w.locks.wait()))
 }
 
 // outcome is what became of batches whose inserts came last in a run.
-func (w *writing) outcome(ctx context.Context, l *lane, batches []sqlstore.Batch, r run) attempt {
+func (w *writing) outcome(ctx context.Context, l *writeConn, batches []sqlstore.Batch, r run) attempt {
 	w.note(r.err, batches)
 	if isLock(r.err) {
 		w.locks.spend(r.took)
@@ -85,16 +85,16 @@ func (w *writing) outcome(ctx context.Context, l *lane, batches []sqlstore.Batch
 	return attempt{batches: batches}
 }
 
-// inserts returns the inserts of batches, until the next of that lane.
-func (b *backend) inserts(l *lane, once bool, batches []sqlstore.Batch) []insert {
+// inserts returns the inserts of batches, until the next of that connection.
+func (b *backend) inserts(l *writeConn, once bool, batches []sqlstore.Batch) []insert {
 	rows := 0
 	for _, batch := range batches {
 		rows += len(batch.Rows)
 	}
-	l.wire.reset(rows)
+	l.args.reset(rows)
 	inserts := make([]insert, len(batches))
 	for i, batch := range batches {
-		inserts[i] = b.insertOf(batch, once, &l.wire)
+		inserts[i] = b.insertOf(batch, once, &l.args)
 	}
 	return inserts
 }
@@ -116,7 +116,7 @@ func (w *writing) note(err error, batches []sqlstore.Batch) {
 
 // checkStored fails the rows of a batch that are in neither of its tables: fewer were
 // stored than were sent, and not all of the others had been stored before.
-func (w *writing) checkStored(ctx context.Context, l *lane, batch sqlstore.Batch) {
+func (w *writing) checkStored(ctx context.Context, l *writeConn, batch sqlstore.Batch) {
 	query := `SELECT "audit_id"::text FROM ` + w.Table(batch.Table.Name) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`
 	if batch.Twin != "" {
 		query += ` UNION ALL SELECT "audit_id"::text FROM ` + w.Table(batch.Twin) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`

@@ -8,21 +8,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ghosts are the locks of connections that were lost while they wrote. As long as one is
+// lostWrites are the locks of connections that were lost while they wrote. As long as one is
 // held its transaction could still commit, unseen by a next attempt that takes another
 // table. Unlike the number of the server's process this works behind a pooler too.
-type ghosts struct {
+type lostWrites struct {
 	mu   sync.Mutex
 	keys map[int64]time.Time
 }
 
 const (
-	ghostPause = 5 * time.Millisecond // between two looks
-	// ghostLife is for how long one that does not end holds others up.
-	ghostLife = time.Minute
+	lostPause = 5 * time.Millisecond // between two looks
+	// lostLife is for how long one that does not end holds others up.
+	lostLife = time.Minute
 )
 
-func (g *ghosts) add(key int64) {
+func (g *lostWrites) add(key int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.keys == nil {
@@ -32,12 +32,12 @@ func (g *ghosts) add(key int64) {
 }
 
 // list returns the locks to wait for.
-func (g *ghosts) list() []int64 {
+func (g *lostWrites) list() []int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var keys []int64
 	for key, since := range g.keys {
-		if time.Since(since) > ghostLife {
+		if time.Since(since) > lostLife {
 			delete(g.keys, key)
 			continue
 		}
@@ -46,7 +46,7 @@ func (g *ghosts) list() []int64 {
 	return keys
 }
 
-func (g *ghosts) remove(keys []int64) {
+func (g *lostWrites) remove(keys []int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, key := range keys {
@@ -55,7 +55,7 @@ func (g *ghosts) remove(keys []int64) {
 }
 
 // settle waits, by asking the server on l, until all of them are through.
-func (g *ghosts) settle(ctx context.Context, l *lane) error {
+func (g *lostWrites) settle(ctx context.Context, l *writeConn) error {
 	for {
 		keys := g.list()
 		if len(keys) == 0 {
@@ -73,7 +73,7 @@ func (g *ghosts) settle(ctx context.Context, l *lane) error {
 			g.remove(keys)
 			continue
 		}
-		t := time.NewTimer(ghostPause)
+		t := time.NewTimer(lostPause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():

@@ -13,9 +13,9 @@ import (
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// wire is the arguments of a write in PostgreSQL's binary format. pgx's own
+// binaryArgs is the arguments of a write in PostgreSQL's binary format. pgx's own
 // encoding boxes every element of an array and costs several times as much.
-type wire struct {
+type binaryArgs struct {
 	buf    []byte
 	rows   int    // in buf
 	perRow int    // bytes, of the last write
@@ -30,7 +30,7 @@ const maxGuess = 8 << 20
 
 // reset forgets what was encoded, and makes room for so many rows like the last ones;
 // what params returned is not valid any more.
-func (w *wire) reset(rows int) {
+func (w *binaryArgs) reset(rows int) {
 	if w.rows > 0 {
 		w.perRow = len(w.buf) / w.rows
 	}
@@ -47,7 +47,7 @@ func (w *wire) reset(rows int) {
 type room []byte
 
 // room returns one for so many bytes. The connection may have it until its next room.
-func (w *wire) room(size int) room {
+func (w *binaryArgs) room(size int) room {
 	if cap(w.out) < size || cap(w.out) > maxKept {
 		w.out = make([]byte, 0, size+size/4)
 	}
@@ -64,7 +64,7 @@ func (room) Decode([]byte) error { return nil }
 func (r room) Encode(sent []byte) ([]byte, error) { return append(r[:0], sent...), nil }
 
 // params returns one argument for each column: a value of a single row, else an array.
-func (w *wire) params(columns []filled, rows []sqlstore.Row) [][]byte {
+func (w *binaryArgs) params(columns []filled, rows []sqlstore.Row) [][]byte {
 	params := make([][]byte, len(columns))
 	for i, c := range columns {
 		start := len(w.buf)
@@ -90,7 +90,7 @@ var elementTypes = map[sqlstore.Kind]uint32{
 
 const null = math.MaxUint32 // the length of NULL, -1
 
-func (w *wire) array(c filled, rows []sqlstore.Row) {
+func (w *binaryArgs) array(c filled, rows []sqlstore.Row) {
 	b := binary.BigEndian.AppendUint32(w.buf, 1) // dimension
 	b = binary.BigEndian.AppendUint32(b, 1)      // there may be NULLs
 	b = binary.BigEndian.AppendUint32(b, elementTypes[c.Kind])

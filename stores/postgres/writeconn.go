@@ -15,13 +15,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// lane is a connection that is kept for writing. Nothing is set on its session, which
+// writeConn is a connection that is kept for writing. Nothing is set on its session, which
 // may be lent to others by a pooler between two transactions.
-type lane struct {
+type writeConn struct {
 	*connection
 	connect func(context.Context) (*connection, error)
-	used    time.Time // when it was last seen to work
-	wire    wire      // of the write under way
+	used    time.Time  // when it was last seen to work
+	args    binaryArgs // of the write under way
 	// lost is told of the lock of a connection that was lost while it worked.
 	lost func(key int64)
 }
@@ -42,9 +42,9 @@ var (
 	young = time.Second
 )
 
-// use runs f on the lane's connection, a new one if the last was lost, is old or does
+// use runs f on its connection, a new one if the last was lost, is old or does
 // not answer. What its session does not let f do is tried once more on a new one.
-func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
+func (l *writeConn) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	if l.connection != nil {
 		switch {
 		case time.Now().After(l.expires):
@@ -58,7 +58,7 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 		if l.connection, err = l.connect(ctx); err != nil {
 			return notConnected{err}
 		}
-		l.wire.out = nil
+		l.args.out = nil
 	}
 	err := l.raw(f)
 	if isSession(err) && time.Since(l.born) >= young && l.renew(ctx) {
@@ -72,13 +72,13 @@ func (l *lane) use(ctx context.Context, f func(*pgx.Conn) error) error {
 }
 
 // renew takes a new connection in place of the old one, which stays where there is none.
-func (l *lane) renew(ctx context.Context) bool {
+func (l *writeConn) renew(ctx context.Context) bool {
 	c, err := l.connect(ctx)
 	if err != nil {
 		return false
 	}
 	l.discard()
-	l.connection, l.wire.out = c, nil
+	l.connection, l.args.out = c, nil
 	return true
 }
 
@@ -104,7 +104,7 @@ func isSession(err error) bool {
 // server's default is otherwise; what waits for more than the own disk goes on doing so.
 // A table that somebody has locked is not waited for long, because all others would wait
 // with it. The lock is for those who have to know that the transaction is over, see
-// [ghosts].
+// [lostWrites].
 const settings = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
 	WHEN 'off' THEN 'on' WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true),
 	set_config('lock_timeout', $1::text, true), pg_advisory_xact_lock_shared($2::bigint)`
@@ -129,7 +129,7 @@ type run struct {
 
 // run sends inserts in one round trip; the server runs them as one transaction, in which
 // each waits for somebody's lock at most so long.
-func (l *lane) run(ctx context.Context, inserts []insert, wait time.Duration) run {
+func (l *writeConn) run(ctx context.Context, inserts []insert, wait time.Duration) run {
 	r, began := run{stored: make([]int, len(inserts)), failed: -1}, time.Now()
 	r.err = l.use(ctx, func(c *pgx.Conn) (err error) {
 		r.failed, err = l.send(ctx, c, inserts, wait, r.stored)
@@ -169,7 +169,7 @@ func results(p *pgconn.Pipeline, stored []int) (failed int, err error) {
 }
 
 // send returns which of the inserts failed, -1 when that is none in particular.
-func (l *lane) send(ctx context.Context, c *pgx.Conn, inserts []insert, wait time.Duration, stored []int) (failed int, err error) {
+func (l *writeConn) send(ctx context.Context, c *pgx.Conn, inserts []insert, wait time.Duration, stored []int) (failed int, err error) {
 	need := 0
 	for _, in := range inserts {
 		need += len(in.params)
@@ -183,7 +183,7 @@ func (l *lane) send(ctx context.Context, c *pgx.Conn, inserts []insert, wait tim
 	}
 	named := !l.unnamed && need <= maxPrepared
 	p := c.PgConn().StartPipeline(ctx)
-	c.PgConn().Frontend().Send(l.wire.room(sizeOf(inserts)))
+	c.PgConn().Frontend().Send(l.args.room(sizeOf(inserts)))
 	var fresh []string
 	send := func(sql string, params [][]byte) {
 		if !named {
@@ -222,7 +222,7 @@ func (l *lane) send(ctx context.Context, c *pgx.Conn, inserts []insert, wait tim
 }
 
 // forget has the server drop statements that it may have prepared.
-func (l *lane) forget(ctx context.Context, c *pgx.Conn, statements []string) {
+func (l *writeConn) forget(ctx context.Context, c *pgx.Conn, statements []string) {
 	if c.IsClosed() {
 		return
 	}
@@ -245,7 +245,7 @@ func statementName(sql string) string {
 
 // examine drops a connection that was lost, and remembers what may still be at work
 // behind it.
-func (l *lane) examine(err error) {
+func (l *writeConn) examine(err error) {
 	closed := true
 	_ = l.raw(func(c *pgx.Conn) error {
 		closed = c.IsClosed()
@@ -260,7 +260,7 @@ func (l *lane) examine(err error) {
 	}
 }
 
-func (l *lane) discard() {
+func (l *writeConn) discard() {
 	if l.connection != nil {
 		l.connection.close()
 		l.connection = nil

@@ -28,8 +28,8 @@ func (w *writing) first(ctx context.Context, batches []sqlstore.Batch) []attempt
 		defer func() { w.brisk.Store(time.Since(began) < time.Duration(len(batches))*briskTable) }()
 		if w.brisk.Load() && independent(batches) {
 			if second := w.takeIdle(); second != nil {
-				defer w.lanes.give(second)
-				return w.sendHalves(ctx, second, batches)
+				defer w.writers.give(second)
+				return w.sendSplit(ctx, second, batches)
 			}
 		}
 	}
@@ -49,19 +49,19 @@ func independent(batches []sqlstore.Batch) bool {
 	return true
 }
 
-// sendHalves sends half of the batches on either lane, as two transactions at once.
-func (w *writing) sendHalves(ctx context.Context, second *lane, batches []sqlstore.Batch) (failed []attempt) {
-	if err := w.ghosts.settle(ctx, w.lane); err != nil {
+// sendSplit sends half of the batches on either connection, as two transactions at once.
+func (w *writing) sendSplit(ctx context.Context, second *writeConn, batches []sqlstore.Batch) (failed []attempt) {
+	if err := w.lost.settle(ctx, w.conn); err != nil {
 		return []attempt{{batches, -1, err}}
 	}
 	left, right := batches[:len(batches)/2], batches[len(batches)/2:]
 	// What encodes values stays on the goroutine of the caller, who may recover.
-	leftInserts, rightInserts := w.inserts(w.lane, false, left), w.inserts(second, false, right)
+	leftInserts, rightInserts := w.inserts(w.conn, false, left), w.inserts(second, false, right)
 	wait := w.locks.wait()
 	done := make(chan run, 1)
 	go func() { done <- second.run(ctx, rightInserts, wait) }()
-	first := w.lane.run(ctx, leftInserts, wait)
-	for _, a := range []attempt{w.outcome(ctx, w.lane, left, first), w.outcome(ctx, second, right, <-done)} {
+	first := w.conn.run(ctx, leftInserts, wait)
+	for _, a := range []attempt{w.outcome(ctx, w.conn, left, first), w.outcome(ctx, second, right, <-done)} {
 		if a.err != nil {
 			failed = append(failed, a)
 		}

@@ -2,22 +2,22 @@ package postgres
 
 import "sync"
 
-// lanes are the connections that are kept for writing. The one used last is taken
+// writeConns are the connections that are kept for writing. The one used last is taken
 // first: a process of the server that has just worked is quicker than one that slept,
 // which a lone caller notices.
-type lanes struct {
+type writeConns struct {
 	free chan struct{} // receiving from it is the right to one take
 
 	mu   sync.Mutex
-	idle []*lane
+	idle []*writeConn
 }
 
-func newLanes(n int) *lanes { return &lanes{free: make(chan struct{}, n)} }
+func newWriteConns(n int) *writeConns { return &writeConns{free: make(chan struct{}, n)} }
 
 // len is how many there are, used or not.
-func (s *lanes) len() int { return cap(s.free) }
+func (s *writeConns) len() int { return cap(s.free) }
 
-func (s *lanes) take() *lane {
+func (s *writeConns) take() *writeConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := len(s.idle) - 1
@@ -26,7 +26,7 @@ func (s *lanes) take() *lane {
 	return l
 }
 
-func (s *lanes) give(l *lane) {
+func (s *writeConns) give(l *writeConn) {
 	s.mu.Lock()
 	s.idle = append(s.idle, l)
 	s.mu.Unlock()

@@ -27,14 +27,14 @@ func TestHalves(t *testing.T) {
 		name         string
 		change       string // to the database
 		twin         string
-		busy         bool // somebody else has the second lane
+		busy         bool // somebody else has the second connection
 		transactions int  // 0 is any number
 		failed       map[int]bool
 		why          sqlstore.Reason
 	}{
 		{name: "all is well", transactions: 2},
 		{name: "another table to look into", twin: "audit_overflow", transactions: 1},
-		{name: "one lane", busy: true, transactions: 1},
+		{name: "one connection", busy: true, transactions: 1},
 		{name: "a table of each half is gone", change: "DROP TABLE ev3, ev33", failed: retry, why: sqlstore.Stale},
 		{name: "a column of each half is retyped", change: "ALTER TABLE ev3 ALTER n TYPE boolean USING true; ALTER TABLE ev33 ALTER n TYPE bytea USING NULL", failed: retry, why: sqlstore.Stale},
 		{name: "a table of one half refuses", change: "ALTER TABLE ev33 ADD CHECK (n < 1)", failed: map[int]bool{33: true}, why: sqlstore.Refused},
@@ -83,7 +83,7 @@ func TestHalves(t *testing.T) {
 			}
 			if c.busy {
 				l := b.takeIdle()
-				defer b.lanes.give(l)
+				defer b.writers.give(l)
 			}
 			failed := map[int]bool{}
 			for _, f := range write(1) {
