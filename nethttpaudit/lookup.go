@@ -17,7 +17,10 @@ import (
 // lookup that audits and so looks up again has so many.
 const maxLookups = 1000
 
-var errRecursion = errors.New("the user is looked up by what looks it up: that may itself audit only with core.As")
+var (
+	errRecursion = errors.New("the user is looked up by what looks it up: that may itself audit only with core.As")
+	errGone      = errors.New("what looks up the user ended its goroutine")
+)
 
 // lookup is what a source of users is given. What may block runs on a goroutine of
 // its own, with copies, while the lookup waits as long as the audit has time: what
@@ -244,7 +247,7 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		a := answer{err: errors.New("what looks up the user ended its goroutine")}
+		a := answer{err: errGone}
 		defer func() {
 			a.panic = recover()
 			answers <- a
