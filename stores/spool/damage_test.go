@@ -312,7 +312,15 @@ func TestDirectoryGone(t *testing.T) {
 	s := openSpool(t, dir, next, Config{}, quick())
 	events := eventsOf(100)
 	save(t, s, events[:40]...)
-	if err := os.Rename(dir, dir+".moved"); err != nil {
+	segment := s.log.newest().path
+	kept, err := os.ReadFile(segment)
+	if err = errors.Join(err, os.Rename(segment, segment+".moved"), os.WriteFile(segment, kept, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), events[40:41]); err == nil {
+		t.Error("Save to a segment in whose place is a copy gave no error")
+	}
+	if err := errors.Join(os.Rename(segment+".moved", segment), os.Rename(dir, dir+".moved")); err != nil {
 		t.Fatal(err)
 	}
 	for _, again := range []bool{false, true} {

@@ -219,6 +219,9 @@ func (l *log) inPlace() error {
 	if l.file == nil {
 		return inPlace(l.dir, l.info)
 	}
+	if leadsTo(l.file.Name(), l.file) {
+		return nil
+	}
 	info, err := l.file.Stat()
 	if err != nil {
 		return err
