@@ -58,7 +58,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 	defer close(r.stopped)
 	r.closed = true
 	r.idle = make(chan struct{})
-	if !r.writing && !r.assisting {
+	if !r.writing {
 		close(r.idle)
 	}
 	f := r.awaitPending()
@@ -112,7 +112,7 @@ func waitFor(ctx context.Context, done <-chan struct{}) error {
 // time: what they do not know may yet be stored.
 func (r *Recorder) awaitLastWrite(ctx context.Context) {
 	r.mu.Lock()
-	writing := len(r.outs[0].batch)+len(r.outs[1].batch) > 0
+	writing := len(r.out.batch) > 0
 	r.mu.Unlock()
 	if !writing {
 		return
@@ -194,7 +194,7 @@ func (f *flush) report(cut error) error {
 // wants Recorder.mu to be held.
 func (r *Recorder) awaitPending() *flush {
 	f := &flush{done: make(chan struct{})}
-	for _, calls := range [][]*call{r.queue.retries, r.queue.fresh, r.outs[0].batch, r.outs[1].batch} {
+	for _, calls := range [][]*call{r.queue.retries, r.queue.fresh, r.out.batch} {
 		for _, c := range calls {
 			if c.state == waiting || c.state == inWrite {
 				c.flushes = append(c.flushes, f)

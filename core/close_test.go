@@ -312,16 +312,14 @@ func TestNothingRunsWhileIdle(t *testing.T) {
 		if rec.writing {
 			t.Error("the writer runs")
 		}
-		for _, o := range rec.outs {
-			for _, c := range o.batch[:cap(o.batch)] {
-				if c != nil {
-					t.Error("a call is kept from the garbage collector")
-				}
+		for _, c := range rec.out.batch[:cap(rec.out.batch)] {
+			if c != nil {
+				t.Error("a call is kept from the garbage collector")
 			}
-			for _, e := range o.events[:cap(o.events)] {
-				if e.Tag != "" || e.Fields != nil {
-					t.Errorf("event %q is kept from the garbage collector", e.Tag)
-				}
+		}
+		for _, e := range rec.out.events[:cap(rec.out.events)] {
+			if e.Tag != "" || e.Fields != nil {
+				t.Errorf("event %q is kept from the garbage collector", e.Tag)
 			}
 		}
 		// The bubble fails when a goroutine is left: this recorder is never closed.

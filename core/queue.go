@@ -261,11 +261,9 @@ func (r *Recorder) expire() {
 // abandon lets the callers go whose events are being written and that gone names.
 // It wants Recorder.mu to be held.
 func (r *Recorder) abandon(gone func(*call) bool) {
-	for i := range r.outs {
-		for _, c := range r.outs[i].batch {
-			if c.state == inWrite && gone(c) {
-				r.settle(c, abandoned, c.outcome(ErrUnknown))
-			}
+	for _, c := range r.out.batch {
+		if c.state == inWrite && gone(c) {
+			r.settle(c, abandoned, c.outcome(ErrUnknown))
 		}
 	}
 }

@@ -42,18 +42,16 @@ type Recorder struct {
 	base   context.Context
 	cancel context.CancelFunc
 
-	calls sync.Pool // of *call
-	start func()    // r.write, bound once so that starting it allocates nothing
-	hints Hints     // what the store says of its Save
-	outs  [2]outbox // the writer's, and that of who assists it
+	calls  sync.Pool // of *call
+	start  func()    // r.write, bound once so that starting it allocates nothing
+	prompt bool      // the store is a Prompter and says so
+	out    outbox
 
 	mu        sync.Mutex
 	queue     queue
 	expiry    time.Time // when timer runs expire; zero when it does not
 	timer     *time.Timer
 	writing   bool          // the writer runs
-	assisting bool          // somebody assists it
-	brisk     bool          // the last Save was
 	pause     pause         // while the store seems to be away
 	pauses    int           // how often in a row
 	wake      chan struct{} // tells the writer that there is something new
@@ -83,8 +81,8 @@ func New(store Store, cfg Config) (*Recorder, error) {
 // typed nil does, is no store.
 func (r *Recorder) ask(store Store) (err error) {
 	defer recovered(fmt.Sprintf("asking the store, a %T,", store), &err)
-	if h, ok := store.(Hinter); ok {
-		r.hints = h.Hints()
+	if p, ok := store.(Prompter); ok {
+		r.prompt = p.Prompt()
 	}
 	return nil
 }
@@ -229,16 +227,11 @@ func (r *Recorder) wait(c *call, full bool) error {
 		return &AuditError{ID: id, Tag: tag, Err: err}
 	}
 	start := !r.writing
-	itself := full && !c.bestEffort && r.hints.Prompt && r.pauses == 0
+	itself := full && !c.bestEffort && r.prompt && r.pauses == 0
 	r.writing = true
-	assist := !start && r.mayAssist()
-	r.assisting = r.assisting || assist
 	r.mu.Unlock()
 	if start {
 		r.begin(itself)
-	}
-	if assist {
-		go r.assist()
 	}
 	if c.bestEffort {
 		return nil

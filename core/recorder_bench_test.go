@@ -21,7 +21,7 @@ func (idleStore) Save(context.Context, []Event) error { return nil }
 // promptStore is one that is sure to return.
 type promptStore struct{ idleStore }
 
-func (promptStore) Hints() Hints { return Hints{Prompt: true} }
+func (promptStore) Prompt() bool { return true }
 
 // fourFields is what the handler of an audit builds.
 func fourFields(n int) Fields {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // promptEnv makes every testStore a prompt one.
 const promptEnv = "AUDITING_TEST_PROMPT"
 
-func (s *testStore) Hints() Hints { return Hints{Prompt: os.Getenv(promptEnv) != ""} }
+func (s *testStore) Prompt() bool { return os.Getenv(promptEnv) != "" }
 
 // TestOnThePromptPath runs all tests again with stores that are prompt, so that a
 // lone audit writes itself: nobody may notice.
@@ -395,4 +395,38 @@ func hangs(t *testing.T) {
 	if os.Getenv(promptEnv) != "" {
 		t.Skip("Save ignores its ctx here")
 	}
+}
+
+// panicky is a store that cannot say how it wants to be written to, as a typed nil.
+type panicky struct{ Store }
+
+func (p *panicky) Prompt() bool { return p.Store != nil }
+
+func TestATypedNilIsNoStore(t *testing.T) {
+	var store *panicky
+	rec, err := New(store, Config{})
+	if rec != nil || err == nil || !strings.Contains(err.Error(), "nil that came with an error") {
+		t.Errorf("New gave %v, %v; want an error that names the fix", rec, err)
+	}
+}
+
+// TestLookupTakesTheAuditsTime: an origin that does not answer is not blamed on the store.
+func TestLookupTakesTheAuditsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := newTestRecorder(t, &testStore{}, Config{Timeout: 50 * time.Millisecond})
+		began := time.Now()
+		err := Audit(NewContext(t.Context(), rec, testOrigin{user: func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return "late", nil
+		}}), "x", nil)
+		if took := time.Since(began); took != 50*time.Millisecond {
+			t.Errorf("Audit took %v, want the audit's time", took)
+		}
+		if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "looking up who acts") {
+			t.Errorf("got %v, want a timeout that names the lookup", err)
+		}
+		if s := rec.Stats(); s.Failed != 1 || s.Attempted != 1 {
+			t.Errorf("stats %+v, want one failed", s)
+		}
+	})
 }

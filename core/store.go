@@ -56,20 +56,12 @@ type Closer interface {
 	Close(ctx context.Context) error
 }
 
-// Hinter is a Store that has hints for the recorder. Hints is asked once, by [New].
-type Hinter interface {
-	Hints() Hints
-}
-
-// Hints is what a Store knows of its Save. The zero value suits every store.
-type Hints struct {
-	// Prompt says that Save is certain to return when its ctx ends, whatever the disk or
-	// the network does. Then a lone audit calls Save on its own goroutine, which spares
-	// the switch to another and back.
-	Prompt bool
-	// Overlaps says that a second Save beside the first gets more done. Without it a
-	// recorder has one Save under way at a time, which takes everything that waits.
-	Overlaps bool
+// Prompter is a Store that knows whether its Save is certain to return when its ctx
+// ends, whatever the disk or the network does. When it is, a lone audit calls Save on
+// its own goroutine, which spares the switch to another and back.
+type Prompter interface {
+	// Prompt is asked once, by [New].
+	Prompt() bool
 }
 
 // BatchError says which events of a batch are not known to be stored.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -39,7 +40,7 @@ func (r *Recorder) begin(itself bool) {
 // step writes one batch, or waits until there is one. It reports whether the
 // writer is to go on.
 func (r *Recorder) step() bool {
-	o := &r.outs[0]
+	o := &r.out
 	r.mu.Lock()
 	next := r.take(o)
 	if len(o.batch) == 0 && next.IsZero() {
@@ -83,7 +84,7 @@ func (r *Recorder) rest() {
 
 // signalIdle tells Close when nothing is written any more.
 func (r *Recorder) signalIdle() {
-	if r.idle != nil && !r.writing && !r.assisting {
+	if r.idle != nil && !r.writing {
 		close(r.idle)
 	}
 }
@@ -118,12 +119,7 @@ func (r *Recorder) save(o *outbox) int {
 		}
 	}
 	ctx := r.saveContext(o, latest)
-	var began time.Time
-	if r.hints.Overlaps {
-		began = time.Now()
-	}
 	err := r.callStore(ctx, o.events)
-	brisk := r.hints.Overlaps && time.Since(began) < time.Duration(len(batch))*briskEvent
 	clear(o.events)
 	o.events = o.events[:0]
 
@@ -132,7 +128,6 @@ func (r *Recorder) save(o *outbox) int {
 		now = time.Now()
 	}
 	r.mu.Lock()
-	r.brisk = brisk
 	r.stats.Batches++
 	failures := o.failures(err, len(batch))
 	r.pace(batch, failures, now)
@@ -149,6 +144,27 @@ func (r *Recorder) save(o *outbox) int {
 	r.mu.Unlock()
 	r.reportLost()
 	return all
+}
+
+// gather lets those who were just let go queue first, for they often audit again:
+// otherwise the callers split into groups that wait for each other. It yields until
+// all are there, as long as some still come; on an idle processor many yields go by
+// before a caller on another one is back. It does not look at the clock, which in a
+// synctest bubble stands still.
+func (r *Recorder) gather(all int) {
+	const calm, most = 128, 4096
+	for yields, since, before := 0, 0, -1; yields < most && since < calm; yields++ {
+		runtime.Gosched()
+		r.mu.Lock()
+		n := r.queue.len()
+		r.mu.Unlock()
+		if n >= all {
+			return
+		}
+		if since++; n != before {
+			before, since = n, 0
+		}
+	}
 }
 
 // finish counts what became of one call and lets its caller go, or queues it again.

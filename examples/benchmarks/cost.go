@@ -35,7 +35,7 @@ func (idle) Save(context.Context, []core.Event) error { return nil }
 // says: a lone audit then saves on its own goroutine.
 type promptIdle struct{ idle }
 
-func (promptIdle) Hints() core.Hints { return core.Hints{Prompt: true} }
+func (promptIdle) Prompt() bool { return true }
 
 // handler stands for the request that an audit is made in.
 type handler struct{}

@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/gorm"
 
-	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
@@ -375,5 +374,5 @@ func (b *backend) WhyUnread(err error) sqlstore.Reason {
 	return reasonOf(err, true)
 }
 
-// Hints implements [sqlstore.Backend]: pgx gives a connection up when ctx ends.
-func (b *backend) Hints() core.Hints { return core.Hints{Prompt: true, Overlaps: b.writers.len() > 1} }
+// Prompt implements [sqlstore.Backend]: pgx gives a connection up when ctx ends.
+func (b *backend) Prompt() bool { return true }

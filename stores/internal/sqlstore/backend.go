@@ -82,8 +82,8 @@ type Backend interface {
 	// Reason says why a row was refused, without any value of it.
 	Reason(err error) string
 
-	// Hints says what Write is like: prompt, and better two at once.
-	Hints() core.Hints
+	// Prompt reports whether every call is certain to return when its ctx ends.
+	Prompt() bool
 	// Close closes what is the backend's own, see [CloseWithin].
 	Close(ctx context.Context) error
 }

@@ -59,10 +59,10 @@ type Store struct {
 }
 
 var (
-	_ core.Store  = (*Store)(nil)
-	_ core.Reader = (*Store)(nil)
-	_ core.Closer = (*Store)(nil)
-	_ core.Hinter = (*Store)(nil)
+	_ core.Store    = (*Store)(nil)
+	_ core.Reader   = (*Store)(nil)
+	_ core.Closer   = (*Store)(nil)
+	_ core.Prompter = (*Store)(nil)
 )
 
 // Pool returns the connection pool of a handle that applications have, for a [Backend].
@@ -111,8 +111,8 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 // for an SQLite database that the store opened itself.
 func (s *Store) DB() *gorm.DB { return s.backend.DB() }
 
-// Hints implements [core.Hinter].
-func (s *Store) Hints() core.Hints { return s.backend.Hints() }
+// Prompt implements [core.Prompter].
+func (s *Store) Prompt() bool { return s.backend.Prompt() }
 
 // DDL returns the statements that make the table for tag with columns for
 // fields, for a database in which the application's role may not create. They make

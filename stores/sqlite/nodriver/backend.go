@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
@@ -393,6 +392,5 @@ func (b *backend) Value(raw any, k sqlstore.Kind) (any, error) {
 	return nil, fmt.Errorf("unexpected %T", raw)
 }
 
-// Hints implements [sqlstore.Backend]: a disk that hangs hangs whoever syncs it, and
-// there is one writer.
-func (b *backend) Hints() core.Hints { return core.Hints{} }
+// Prompt implements [sqlstore.Backend]: a disk that hangs hangs whoever syncs it.
+func (b *backend) Prompt() bool { return false }

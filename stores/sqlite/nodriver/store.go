@@ -13,10 +13,10 @@ import (
 type Store struct{ tables *sqlstore.Store }
 
 var (
-	_ core.Store  = (*Store)(nil)
-	_ core.Reader = (*Store)(nil)
-	_ core.Closer = (*Store)(nil)
-	_ core.Hinter = (*Store)(nil)
+	_ core.Store    = (*Store)(nil)
+	_ core.Reader   = (*Store)(nil)
+	_ core.Closer   = (*Store)(nil)
+	_ core.Prompter = (*Store)(nil)
 )
 
 // Save implements [core.Store].
@@ -46,8 +46,8 @@ func (s *Store) DDL(tag string, fields core.Fields) string { return s.tables.DDL
 // compile a second SQLite, with cgo.
 func (s *Store) DB() *gorm.DB { return s.tables.DB() }
 
-// Hints implements [core.Hinter].
-func (s *Store) Hints() core.Hints { return s.tables.Hints() }
+// Prompt implements [core.Prompter].
+func (s *Store) Prompt() bool { return s.tables.Prompt() }
 
 // Close implements [core.Closer]. It ends the growing of tables and soon after ctx
 // itself; what is still under way then is named by the error, and closed when it ends.
