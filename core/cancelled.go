@@ -35,7 +35,7 @@ type cancelWarning struct {
 	count int
 }
 
-// cancelAudit counts an audit that nobody signs. The first is warned of at once,
+// cancelAudit counts an audit without a user. The first is warned of at once,
 // and those of the ten seconds after it when these have passed.
 func (r *Recorder) cancelAudit(tag string) error {
 	if r.cfg.RequireUser {
@@ -56,7 +56,7 @@ func (r *Recorder) cancelAudit(tag string) error {
 }
 
 // warnCancelled warns of the audits that were cancelled since it last did, and
-// comes back in ten seconds if there were any. It wants mu to be held, and lets it go.
+// comes back in ten seconds if there were any. r.mu must be held, and is released.
 func (r *Recorder) warnCancelled() {
 	w := &r.cancelled
 	tags, count := w.tags, w.count

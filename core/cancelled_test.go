@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// canceller makes audits that nobody signs, and keeps what is logged of them.
+// canceller makes audits without a user, and keeps what is logged of them.
 type canceller struct {
 	t    *testing.T
 	rec  *Recorder

@@ -190,8 +190,8 @@ func (f *flush) report(cut error) error {
 	return err
 }
 
-// awaitPending returns a flush that is done when every call of now is settled. It
-// wants Recorder.mu to be held.
+// awaitPending returns a flush that is done when every call of now is settled.
+// Recorder.mu must be held.
 func (r *Recorder) awaitPending() *flush {
 	f := &flush{done: make(chan struct{})}
 	for _, calls := range [][]*call{r.queue.retries, r.queue.fresh, r.out.batch} {

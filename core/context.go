@@ -46,8 +46,8 @@ func (s *scope) Value(key any) any {
 	return s.Context.Value(key)
 }
 
-// NewContext returns a context whose audits go to rec and are signed by origin.
-// A nil rec leaves the choice to the parent's recorder, then to [SetDefault]; a
+// NewContext returns a context whose audits go to rec and have the user and
+// request that origin tells. A nil rec leaves the choice to the parent's recorder, then to [SetDefault]; a
 // nil origin is outside a request with no user.
 func NewContext(ctx context.Context, rec *Recorder, origin Origin) context.Context {
 	if ctx == nil {
@@ -61,7 +61,7 @@ func NewContext(ctx context.Context, rec *Recorder, origin Origin) context.Conte
 	return &scope{Context: ctx, recorder: rec, origin: origin}
 }
 
-// HasOrigin reports whether audits made with ctx are signed by an [Origin].
+// HasOrigin reports whether audits made with ctx get their user and request from an [Origin].
 func HasOrigin(ctx context.Context) bool {
 	s := scopeOf(ctx)
 	return s != nil && s.origin != nil
@@ -166,7 +166,7 @@ func Audit(ctx context.Context, tag string, fields Fields, opts ...Option) error
 }
 
 // Detach returns a context for work that outlives the request: it keeps ctx's
-// values and recorder, drops its cancellation and deadline, and signs audits with
+// values and recorder, drops its cancellation and deadline, and gives audits
 // the user and request of now. Call it on the handler's goroutine. When the user
 // cannot be determined, each audit made with the result returns that error. Of a
 // framework's own context the values of the request's context are kept.

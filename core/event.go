@@ -33,10 +33,10 @@ type Event struct {
 	// Fields is what happened.
 	Fields Fields
 
-	// First says that the event was never given to a Save before, so a store need not
-	// look where else an earlier attempt may have put it. A [Recorder] sets it for the
-	// first attempt only, and whoever passes events on clears it before he tries again.
-	// The zero value is always right, and can be slower. It is not encoded.
+	// First says that no Save was ever given the event before, so a store need not look
+	// where else an earlier attempt may have put it. A [Recorder] sets it for the first
+	// attempt only, and a store that passes events on clears it before it tries again.
+	// The zero value is always correct, but can be slower. It is not encoded.
 	First bool
 }
 

@@ -191,7 +191,7 @@ func (q *queue) take(batch []*call, now time.Time, p pause) (_ []*call, next tim
 	return batch, next
 }
 
-// enqueue, arm and settle want Recorder.mu to be held.
+// Recorder.mu must be held for enqueue, arm and settle.
 func (r *Recorder) enqueue(c *call) error {
 	if r.closed {
 		return ErrClosed
@@ -259,7 +259,7 @@ func (r *Recorder) expire() {
 }
 
 // abandon lets the callers go whose events are being written and that gone names.
-// It wants Recorder.mu to be held.
+// Recorder.mu must be held.
 func (r *Recorder) abandon(gone func(*call) bool) {
 	for _, c := range r.out.batch {
 		if c.state == inWrite && gone(c) {

@@ -41,7 +41,7 @@ const (
 )
 
 // count adds n to those of whom v is true: the recorder's and those of whoever
-// follows c. It wants r.mu to be held.
+// follows c. r.mu must be held.
 func (r *Recorder) count(c *call, v verdict, n int) {
 	switch v {
 	case stored:

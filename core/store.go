@@ -50,8 +50,8 @@ type Flusher interface {
 	Flush(ctx context.Context) error
 }
 
-// Closer is a Store that holds something to give back. Close may be called more
-// than once; it ends soon after ctx does.
+// Closer is a Store that holds resources. Close may be called more than once; it
+// returns soon after ctx ends.
 type Closer interface {
 	Close(ctx context.Context) error
 }

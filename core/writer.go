@@ -66,7 +66,7 @@ func (r *Recorder) step() bool {
 	return !lone
 }
 
-// take moves what may be written now to o. It wants r.mu to be held.
+// take moves what may be written now to o. r.mu must be held.
 func (r *Recorder) take(o *outbox) (next time.Time) {
 	var now time.Time
 	if r.pauses > 0 || len(r.queue.retries) > 0 {
@@ -76,7 +76,7 @@ func (r *Recorder) take(o *outbox) (next time.Time) {
 	return next
 }
 
-// rest ends the writer; the next audit starts another. It wants r.mu to be held.
+// rest ends the writer; the next audit starts another. r.mu must be held.
 func (r *Recorder) rest() {
 	r.writing = false
 	r.signalIdle()

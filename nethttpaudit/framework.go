@@ -73,8 +73,8 @@ func (f *Framework) Adapter(rec *core.Recorder, opts ...Option) *Adapter {
 	return a
 }
 
-// Begin returns the request to hand on, whose audits go to the recorder and are
-// signed by the returned Origin. Defer its End, so that it also ends on a panic.
+// Begin returns the request to hand on, whose audits go to the recorder and get their
+// user and request from the returned Origin. Defer its End, so that it also ends on a panic.
 func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 	if r == nil {
 		return nil, &Origin{adapter: a}
@@ -106,7 +106,7 @@ func (o *Origin) replace() {
 var errNoRequest = errors.New("there is no request: pass what the handler was given")
 
 // Audit makes one audit from a handler that was given c and r. Without a
-// Middleware on the way it signs with what c and r alone tell.
+// Middleware on the way the user and request are what c and r alone tell.
 func (f *Framework) Audit(c any, r *http.Request, tag string, fields core.Fields, opts ...core.Option) error {
 	if r == nil {
 		return &core.AuditError{Tag: tag, Err: fmt.Errorf("%s: %w", f.Package, errNoRequest)}

@@ -78,8 +78,8 @@ func Audit(r *http.Request, tag string, fields Fields, opts ...core.Option) erro
 }
 
 // Detach returns a context for work that outlives r: it keeps the values of r's
-// context, drops its cancellation and deadline, and signs audits made by
-// [core.Audit] with the user and request of now. Call it on the handler's goroutine.
+// context, drops its cancellation and deadline, and gives audits made by
+// [core.Audit] the user and request of now. Call it on the handler's goroutine.
 func Detach(r *http.Request) context.Context {
 	return framework.Detach(nil, r)
 }

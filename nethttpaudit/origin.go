@@ -12,7 +12,7 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// Origin signs the audits of one request. It is the request's context as well,
+// Origin tells the audits of one request who acts and from where. It is the request's context as well,
 // so that both cost one allocation. It is safe for concurrent use.
 type Origin struct {
 	context.Context

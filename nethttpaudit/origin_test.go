@@ -150,7 +150,7 @@ func TestNestedMiddleware(t *testing.T) {
 		}
 	}, as("outer"))
 	if in, out := rec.Last("inside").User, rec.Last("outside").User; in != "inner" || out != "outer" {
-		t.Errorf("signed by %s inside and %s outside", in, out)
+		t.Errorf("the user is %s inside and %s outside", in, out)
 	}
 }
 

@@ -247,7 +247,7 @@ func outlived(t *testing.T, a Adapter, setup Setup, signIn func(s *site, client 
 	}
 	for _, e := range setup.rec.ByTag("of alice") {
 		if e.User != "alice" || e.Request.Path != "/alice" {
-			t.Fatalf("what alice did is signed by %s at %s", e.User, e.Request.Path)
+			t.Fatalf("what alice did has the user %s at %s", e.User, e.Request.Path)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func wantAll(t *testing.T, rec *audittest.Recording, tag, user string) {
 	}
 	for _, e := range events {
 		if e.User != user {
-			t.Errorf("%s: signed by %s, want %s", tag, e.User, user)
+			t.Errorf("%s: the user is %s, want %s", tag, e.User, user)
 		}
 	}
 }

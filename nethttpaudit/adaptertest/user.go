@@ -210,7 +210,7 @@ func auditStoreFails(t *testing.T, a Adapter) {
 }
 
 // manyUsers also audits when requests are over and their contexts are in use for
-// others: no event may ever be signed by somebody else.
+// others: no event may ever name somebody else.
 func manyUsers(t *testing.T, a Adapter) {
 	const users, requests = 8, 25
 	rec, store := audittest.New(t), newServerStore()

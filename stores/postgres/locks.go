@@ -44,7 +44,7 @@ const (
 	maxLockPause = 500 * time.Millisecond
 )
 
-// budget returns what may be spent on waiting. It wants k.mu to be held.
+// budget returns what may be spent on waiting. k.mu must be held.
 func (k *locks) budget() time.Duration {
 	now := time.Now()
 	k.left = min(maxLockWait, k.left+now.Sub(k.at)/lockShare)

@@ -94,7 +94,7 @@ func (s *Store) claim() (*batch, error) {
 	return nil, nil
 }
 
-// claimNew takes the next batch. It wants s.mu to be held, and gives it back.
+// claimNew takes the next batch. s.mu must be held, and is released.
 func (s *Store) claimNew() (*batch, error) {
 	s.claiming = true
 	from, end := s.handed, s.behind
@@ -137,7 +137,7 @@ func (s *Store) claimNew() (*batch, error) {
 	return b, nil
 }
 
-// due returns a batch whose time has come to be tried again. It wants s.mu to be held.
+// due returns a batch whose time has come to be tried again. s.mu must be held.
 func (s *Store) due() *batch {
 	if s.parked == 0 {
 		return nil
@@ -267,7 +267,7 @@ func (s *Store) pause(n int) bool {
 	return !s.stopped
 }
 
-// hurry ends all pauses. It wants s.mu to be held.
+// hurry ends all pauses. s.mu must be held.
 func (s *Store) hurry() {
 	close(s.kick)
 	s.kick = make(chan struct{})

@@ -318,7 +318,7 @@ func (l *log) pin(seq uint64) *segment {
 	return l.pinned(seq)
 }
 
-// pinned is pin; it wants l.mu to be held.
+// pinned is pin; l.mu must be held.
 func (l *log) pinned(seq uint64) *segment {
 	for _, seg := range slices.Backward(l.segments) {
 		if seg.first <= seq {

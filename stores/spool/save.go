@@ -59,7 +59,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	return &core.BatchError{Failures: failures}
 }
 
-// append stores records that wait, or says why not. It wants s.writer to be held.
+// append stores records that wait, or says why not. s.writer must be held.
 func (s *Store) append(add []record) *core.Failure {
 	unknown, err := s.log.append(add)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Store) append(add []record) *core.Failure {
 }
 
 // admit returns the records that are new and have room, and the indexes of those
-// that have none. It wants s.writer to be held.
+// that have none. s.writer must be held.
 func (s *Store) admit(records []record) (add []record, full []int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *Store) admit(records []record) (add []record, full []int, err error) {
 	return add, full, nil
 }
 
-// waitFor waits until cond holds or ctx ends. It wants s.mu to be held, as cond does.
+// waitFor waits until cond holds or ctx ends. s.mu must be held, as it is for cond.
 func (s *Store) waitFor(ctx context.Context, cond func() bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()

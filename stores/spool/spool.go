@@ -249,7 +249,7 @@ func (s *Store) note(sync bool) error {
 	return s.cursor.set(func() position { return position{s.log.has(), s.aside.has()} }, sync)
 }
 
-// count notes a record that waits. It wants s.mu to be held.
+// count notes a record that waits. s.mu must be held.
 func (s *Store) count(r *record) {
 	s.ids[r.id] = r.seq
 	s.waiting++
