@@ -3,6 +3,7 @@ package spool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,13 +85,16 @@ func TestDriverRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
+var sometimes atomic.Int32
+
 // TestDriverStartsWhileTheNextIsAway: a start needs a dsn that can be read, and not the
 // database.
 func TestDriverStartsWhileTheNextIsAway(t *testing.T) {
 	var away atomic.Bool
 	away.Store(true)
 	file := filepath.Join(t.TempDir(), "next.db")
-	stores.Register("sometimes", func(ctx context.Context, dsn string) (core.Store, error) {
+	name := fmt.Sprintf("sometimes%d", sometimes.Add(1)) // nobody can register a name twice
+	stores.Register(name, func(ctx context.Context, dsn string) (core.Store, error) {
 		if dsn != "x" {
 			return nil, errors.New("the dsn is wrong")
 		}
@@ -103,12 +107,12 @@ func TestDriverStartsWhileTheNextIsAway(t *testing.T) {
 		return stores.Open(ctx, "sqlite", file)
 	})
 	dsn := "dir=" + filepath.Join(t.TempDir(), "spool") + ";x"
-	if _, err := stores.Open(t.Context(), "spool+sometimes", dsn+"y"); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := stores.Open(t.Context(), "spool+"+name, dsn+"y"); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Fatalf("a start with a wrong dsn: %v; want an error without the password", err)
 	}
 	for i, isAway := range []bool{true, false, true} {
 		away.Store(isAway)
-		store, err := stores.Open(t.Context(), "spool+sometimes", dsn)
+		store, err := stores.Open(t.Context(), "spool+"+name, dsn)
 		if err != nil {
 			t.Fatalf("start %d, the database is away: %t: %v", i+2, isAway, err)
 		}
