@@ -77,7 +77,10 @@ const (
 	relationsFrom = `
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL (SELECT string_agg(a.attname || chr(30) || format_type(a.atttypid, a.atttypmod), chr(30) ORDER BY a.attnum) AS columns,
+CROSS JOIN LATERAL (SELECT string_agg(a.attname || chr(30) || format_type(a.atttypid, a.atttypmod), chr(30)`
+	// inPlace is only for who asks what made the table.
+	inPlace  = ` ORDER BY a.attnum`
+	ofAudits = `) AS columns,
     count(*) FILTER (WHERE a.attname IN ('audit_id', 'audit_tag', 'audit_request', 'audit_extra')) AS of_audits
   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) a
 WHERE n.nspname = $1 AND `
@@ -89,10 +92,14 @@ WHERE n.nspname = $1 AND `
 // relationsOf returns the query for these relations, for all tables of audits with nil,
 // and its arguments.
 func (b *backend) relationsOf(what string, names []string) (query string, args []any) {
-	if names == nil {
-		return what + relationsFrom + withAudit + inOrder, []any{b.cfg.Schema}
+	from := relationsFrom + ofAudits
+	if what == toWrite {
+		from = relationsFrom + inPlace + ofAudits
 	}
-	return what + relationsFrom + byNames + inOrder, []any{b.cfg.Schema, names}
+	if names == nil {
+		return what + from + withAudit + inOrder, []any{b.cfg.Schema}
+	}
+	return what + from + byNames + inOrder, []any{b.cfg.Schema, names}
 }
 
 // columnsIn reads what a.columns spells.

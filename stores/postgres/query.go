@@ -81,8 +81,8 @@ type prepared struct {
 }
 
 // maxReadText bounds the texts of what a connection has prepared for reading, all of which the
-// server keeps, and its plans, too.
-const maxReadText = 256 << 10
+// server keeps, and its plans, too. A first page and the next ones of a thousand tables have room.
+const maxReadText = 512 << 10
 
 // preparedOn is kept with the connection itself, which is the pool's.
 func preparedOn(c *pgconn.PgConn) *prepared {

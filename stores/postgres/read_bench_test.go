@@ -13,9 +13,9 @@ import (
 	"github.com/auditing-go/auditing/stores/postgres/pgtest"
 )
 
-// BenchmarkRead reads first pages: of all tags over many tables, cold and warm, and by a
-// field that stands in audit_extra. AUDITING_LONG=1 makes them as large as they are meant,
-// 1,000 tables and 100,000 rows.
+// BenchmarkRead reads first pages: of a tag with ten events, of all tags over many
+// tables, cold and warm, and by a field that stands in audit_extra. AUDITING_LONG=1 makes
+// them as large as they are meant, 1,000 tables and 100,000 rows.
 func BenchmarkRead(b *testing.B) {
 	tables, rows := 100, 10_000
 	if os.Getenv("AUDITING_LONG") != "" {
@@ -37,6 +37,10 @@ func BenchmarkRead(b *testing.B) {
 	d.exec(s.DDL("fields", nil) + fmt.Sprintf(`INSERT INTO fields (username, datetime, audit_id, audit_tag, audit_request, audit_extra)
 		SELECT 'u', '2020-01-01'::timestamptz + j * interval '1 second', gen_random_uuid(), 'fields', '{"method": "POST", "user_agent": "Mozilla/5.0"}',
 		jsonb_build_object('my-order', j, 'my-note', 'text ' || j) FROM generate_series(1, %d) j`, rows))
+	d.exec(s.DDL("ten", core.Fields{"n": 1}))
+	for n := range 10 {
+		save(b, s, fresh("ten", core.Fields{"n": n}))
+	}
 	d.exec("VACUUM ANALYZE")
 	read := func(b *testing.B, s core.Reader, q core.Query, want int) {
 		page, err := s.Read(b.Context(), q)
@@ -69,13 +73,17 @@ func BenchmarkRead(b *testing.B) {
 		{"all tags", core.Query{}, 100},
 		{"all tags, the next page", core.Query{After: last.Next}, 100},
 		{"all tags of a user", core.Query{User: "u3"}, 100},
-		{"one tag", core.Query{Tag: "tag7", Limit: 10}, 10},
+		{"ten events of a tag", core.Query{Tag: "ten"}, 10},
 		{"field in audit_extra, number", core.Query{Tag: "fields", Fields: core.Fields{"my-order": rows / 2}}, 1},
 		{"field in audit_extra, text", core.Query{Tag: "fields", Fields: core.Fields{"my-note": fmt.Sprint("text ", rows/2)}}, 1},
 		{"field in audit_extra, nothing", core.Query{Tag: "fields", Fields: core.Fields{"my-note": "x"}}, 0},
 		{"field in audit_extra, time", core.Query{Tag: "fields", Fields: core.Fields{"my-note": time.Now()}}, 0},
 	} {
 		b.Run(c.name, func(b *testing.B) {
+			for range 5 {
+				read(b, s, c.q, c.want) // whichever connection has not prepared it does
+			}
+			b.ResetTimer()
 			for range b.N {
 				read(b, s, c.q, c.want)
 			}

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -299,27 +300,72 @@ func TestPreparedStatementsAreBoundedByWhatTheyHold(t *testing.T) {
 		}
 		save(t, s, fresh("ev", f))
 	}
-	rows, err := d.conn.Query(t.Context(), `SELECT pid FROM pg_stat_activity WHERE application_name = 'bounded'`)
+	wantSmallProcesses(t, d, "bounded")
+}
+
+// TestRandomSetsOfFieldsTakeBoundedMemory: nearly no two of a thousand audits have the
+// statement in common.
+func TestRandomSetsOfFieldsTakeBoundedMemory(t *testing.T) {
+	if os.Getenv("AUDITING_LONG") == "" {
+		t.Skip("AUDITING_LONG is not set")
+	}
+	const sets, width, names = 1000, 90, 250
+	dsn := pgtest.DSN(t)
+	d := connect(t, dsn)
+	s := open(t, withParams(dsn, "application_name=random"), postgres.Config{})
+	rec := record(t, s)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range sets {
+		f := core.Fields{}
+		for _, i := range random.Perm(names)[:width] {
+			f[fmt.Sprint("f", i)] = i
+		}
+		if err := rec.Audit(t.Context(), "ev", f, core.As("me")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := ask[int](d, `SELECT count(*) FROM ev`); n != sets {
+		t.Errorf("%d of %d audits are stored", n, sets)
+	}
+	for range 20 {
+		if _, err := s.Read(t.Context(), core.Query{Tag: "ev"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantSmallProcesses(t, d, "random")
+}
+
+// wantSmallProcesses fails where a process of the server that serves the application has
+// much memory of its own.
+func wantSmallProcesses(t *testing.T, d db, application string) {
+	t.Helper()
+	const most = 150 // MB
+	rows, err := d.conn.Query(t.Context(), `SELECT pid FROM pg_stat_activity WHERE application_name = $1`, application)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(pids) == 0 {
+		t.Fatal("processes of the server: ", pids, err)
 	}
 	for _, pid := range pids {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if err != nil {
 			t.Skip("the server's processes cannot be seen: ", err)
 		}
-		_, rss, _ := strings.Cut(string(status), "VmRSS:")
-		kB, err := strconv.Atoi(strings.Fields(rss)[0])
-		if err != nil {
-			t.Fatal(err)
+		private := 0
+		for line := range strings.Lines(string(maps)) {
+			if words := strings.Fields(line); words[0] == "Private_Clean:" || words[0] == "Private_Dirty:" {
+				kB, err := strconv.Atoi(words[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				private += kB
+			}
 		}
-		t.Logf("process %d: %d MB", pid, kB/1024)
-		if kB > 150*1024 {
-			t.Errorf("a process of the server has %d MB, want at most 150", kB/1024)
+		t.Logf("process %d: %d MB", pid, private/1024)
+		if private > most*1024 {
+			t.Errorf("a process of the server has %d MB, want at most %d", private/1024, most)
 		}
 	}
 }

@@ -122,8 +122,8 @@ func (r *reading) newestQuery(parts []*part) (string, []any) {
 		var where []string
 		if p.odd {
 			when, end, where = "NULL", "", []string{r.oddRows(p)}
-		} else if where = r.conditions(p, time.Time{}, args); len(where) > 0 {
-			where = append(r.soundRows(p), where...)
+		} else if where = r.conditions(p, time.Time{}, args); len(where) > 0 && p.after == nil {
+			where = append(r.soundRows(p), where...) // which come behind a cursor anyway
 		}
 		queries[i] = fmt.Sprintf("SELECT * FROM (SELECT %d AS i, %s AS d FROM %s%s%s LIMIT 1) AS p%d",
 			i, when, r.backend.Table(p.rel.Name), whereClause(where), end, i)
