@@ -62,7 +62,7 @@ func (s *Store) review(ctx context.Context) {
 	}
 	slices.Sort(async)
 	s.warn("durability", strings.Join(async, ", "), "auditing: the server acknowledges audits before they are on disk: set index.translog.durability to request", "indices", async)
-	if unfit, err := s.unfitIndices(ctx, core.Query{Tag: "any", User: "any"}); err == nil {
+	if _, unfit, err := s.unfitIndices(ctx, core.Query{Tag: "any", User: "any"}); err == nil {
 		s.warnUnfit(unfit)
 	}
 }
@@ -163,7 +163,7 @@ func (s *Store) reviewTemplate(index string, next simulated) {
 		}
 		break
 	}
-	s.warn("template", what, "auditing: the next index for audits gets a mapping that is not made for them: events are refused, and Read fails or leaves out",
+	s.warn("template", what, "auditing: the next index for audits gets a mapping that is not made for them: events are refused, and Read leaves out what is in it",
 		"index", index, "reason", what)
 }
 
@@ -172,15 +172,15 @@ var neededFields = []struct{ name, kind string }{
 	{"audit.micros", "long"}, {"event.id", "keyword"}, {"tag", "keyword"}, {"user.name", "keyword"},
 }
 
-// unfitIndices tells of each index in which q cannot be answered, why. Nothing is known
-// to whoever may not read.
-func (s *Store) unfitIndices(ctx context.Context, q core.Query) (map[string]string, error) {
+// unfitIndices lists the open indices, and tells of each in which q cannot be answered,
+// why. Nothing is known to whoever may not read.
+func (s *Store) unfitIndices(ctx context.Context, q core.Query) (open []string, _ map[string]string, _ error) {
 	a, err := s.ask(ctx, request{
 		method: http.MethodGet, path: "/" + s.everywhere() + "/_field_caps",
 		query: "fields=audit.micros,event.id,tag,user.name&include_unmapped=true&ignore_unavailable=true&allow_no_indices=true",
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	type capability struct {
 		Searchable   bool     `json:"searchable"`
@@ -192,10 +192,10 @@ func (s *Store) unfitIndices(ctx context.Context, q core.Query) (map[string]stri
 		Fields  map[string]map[string]capability `json:"fields"`
 	}
 	if a.status != http.StatusOK {
-		return nil, a.failure()
+		return nil, nil, a.failure()
 	}
 	if json.Unmarshal(a.body, &found) != nil {
-		return nil, errUnreadable
+		return nil, nil, errUnreadable
 	}
 	unfit := map[string]string{}
 	note := func(indices []string, reason string) {
@@ -223,7 +223,7 @@ func (s *Store) unfitIndices(ctx context.Context, q core.Query) (map[string]stri
 			}
 		}
 	}
-	return unfit, nil
+	return found.Indices, unfit, nil
 }
 
 const unmapped = "unmapped"
@@ -238,20 +238,3 @@ func (s *Store) warnUnfit(unfit map[string]string) {
 }
 
 const copyIt = `copy each into one that is made with it (see "An index without its mapping" in the README of stores/esstore)`
-
-// readable is an error when a part of what q asks for could not be found. Behind the
-// pattern of a Route may be what is not ours: there an index that knows nothing of
-// audits is only warned of.
-func (s *Store) readable(ctx context.Context, q core.Query) error {
-	unfit, err := s.unfitIndices(ctx, q)
-	if err != nil {
-		return err
-	}
-	s.warnUnfit(unfit)
-	for _, index := range slices.Sorted(maps.Keys(unfit)) {
-		if foreign := s.cfg.Route != nil && strings.HasPrefix(unfit[index], "audit.micros is "+unmapped); !foreign {
-			return fmt.Errorf("the index %s cannot be searched for audits, as %s: it was made without the index template %s: %s", index, unfit[index], templateName(s.cfg.Index), copyIt)
-		}
-	}
-	return nil
-}

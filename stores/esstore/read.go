@@ -52,6 +52,10 @@ func (s *Store) Flush(ctx context.Context) error {
 // was written in the last second may be missing until [Store.Flush]. Fields are looked
 // up by their labels where name and value allow it, and in the events themselves else:
 // such a search reads every event that matches the rest of the query.
+//
+// An index that is closed, has another mapping or keeps no _source is left out, and so is
+// an event that the server cannot give; the error beside the page names them, on every
+// page. A document that is no event of this package's is skipped with a warning.
 func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {
@@ -66,16 +70,15 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	fail := func(err error) (core.Page, error) {
 		return core.Page{}, fmt.Errorf("auditing: reading from %s: %w", s.cfg.Index, err)
 	}
-	if !paged {
-		if err := s.readable(ctx, q); err != nil {
-			return fail(err)
-		}
+	in, err := s.searchedFor(ctx, q)
+	if err != nil {
+		return fail(err)
 	}
 	var after []json.RawMessage
 	if paged {
 		after = []json.RawMessage{strconv.AppendInt(nil, cursor.Time.UnixMicro(), 10), strconv.AppendQuote(nil, cursor.ID.String())}
 	}
-	r := reading{Store: s, limit: q.Limit}
+	r := reading{Store: s, searched: in, limit: q.Limit}
 	// One search may find several of one id and none that match: the rest of q is
 	// asked of the events themselves.
 	r.q, r.q.After, r.q.Limit = q, "", core.MaxLimit
@@ -84,43 +87,76 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 		if len(q.Fields) == 0 {
 			n = min(n, r.limit+1-len(r.found))
 		}
-		hits, err := s.search(ctx, filter, after, n)
+		hits, err := s.search(ctx, r.names(), filter, after, n)
 		var failure *statusError
 		if errors.As(err, &failure) && failure.status == http.StatusBadRequest && len(q.Fields) > 0 {
 			// An index with a mapping of somebody else's may have labels of any type.
 			filter = filterOf(q, false)
-			hits, err = s.search(ctx, filter, after, n)
+			hits, err = s.search(ctx, r.names(), filter, after, n)
 		}
 		if err == nil {
 			err = r.take(ctx, hits)
 		}
 		if err != nil {
-			return fail(err)
+			return fail(errors.Join(err, r.err()))
 		}
-		if more = len(hits) == n && len(r.found) <= r.limit; more {
+		if more = len(hits) == n && !r.full(); more {
 			after = hits[len(hits)-1].Sort
 		}
 	}
 	r.warnForeign()
-	if len(r.found) > r.limit {
-		last := r.found[r.limit-1]
-		return core.Page{Events: r.found[:r.limit:r.limit], Next: core.Cursor{Time: last.Time, ID: last.ID}.String()}, nil
-	}
-	return core.Page{Events: r.found}, nil
+	return r.page()
 }
 
 // reading is one Read.
 type reading struct {
 	*Store
+	searched
 	q       core.Query
 	limit   int
 	found   []core.Event
+	unread  int   // how many events the server could not give
 	foreign []hit // what was not written by this package
+}
+
+// full says that there is enough for a page. Where so many events cannot be read hardly
+// any other can: that ends the search too.
+func (r *reading) full() bool { return len(r.found) > r.limit || r.unread > readSize }
+
+func (r *reading) page() (core.Page, error) {
+	page := core.Page{Events: r.found}
+	if r.full() && len(r.found) > 0 {
+		n := min(len(r.found), r.limit)
+		page.Events = r.found[:n:n]
+		last := page.Events[n-1]
+		page.Next = core.Cursor{Time: last.Time, ID: last.ID}.String()
+	}
+	if extra := r.unread - maxNamed; extra > 0 {
+		r.missing = append(r.missing, fmt.Sprintf("and %d events more", extra))
+	}
+	if err := r.err(); err != nil {
+		return page, fmt.Errorf("auditing: reading from %s: not all could be read: %w", r.cfg.Index, err)
+	}
+	return page, nil
+}
+
+// maxNamed is how many events an error names that could not be read.
+const maxNamed = 10
+
+// miss notes that the event of h could not be read.
+func (r *reading) miss(h hit, err error) {
+	if errors.Is(err, errNoSource) {
+		r.without(h.Index, fmt.Sprintf("the index %s keeps no _source, so that its events cannot be read: take that out of its mapping", h.Index))
+		return
+	}
+	if r.unread++; r.unread <= maxNamed {
+		r.missing = append(r.missing, fmt.Sprintf("document %.64q of %s: %v", h.ID, h.Index, err))
+	}
 }
 
 // take gets the events of hits, at most readBytes at once, until the page is full.
 func (r *reading) take(ctx context.Context, hits []hit) error {
-	for len(hits) > 0 && len(r.found) <= r.limit {
+	for len(hits) > 0 && !r.full() {
 		n := 0
 		for size := 0; n < len(hits) && (n == 0 || size+hits[n].size() <= readBytes); n++ {
 			// More than the page takes is needed only where some do not match.
@@ -135,10 +171,14 @@ func (r *reading) take(ctx context.Context, hits []hit) error {
 		}
 		var events []core.Event
 		for i, source := range sources {
-			if source == nil {
+			if source.err != nil {
+				r.miss(hits[i], source.err)
+				continue
+			}
+			if source.data == nil {
 				continue // deleted since it was found
 			}
-			e, err := parseDocument(source)
+			e, err := parseDocument(source.data)
 			if err != nil {
 				r.foreign = append(r.foreign, hits[i])
 				continue

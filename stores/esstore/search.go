@@ -3,7 +3,7 @@ package esstore
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 )
 
@@ -26,8 +26,11 @@ func (h hit) size() int {
 	return h.Fields.Size[0]
 }
 
-// search finds at most n documents behind after, newest first.
-func (s *Store) search(ctx context.Context, filter []any, after []json.RawMessage, n int) ([]hit, error) {
+// search finds at most n documents in indices behind after, newest first.
+func (s *Store) search(ctx context.Context, indices string, filter []any, after []json.RawMessage, n int) ([]hit, error) {
+	if indices == "" {
+		return nil, nil
+	}
 	body := object{
 		"size":             n,
 		"track_total_hits": false,
@@ -48,7 +51,7 @@ func (s *Store) search(ctx context.Context, filter []any, after []json.RawMessag
 			Hits []hit `json:"hits"`
 		} `json:"hits"`
 	}
-	answer, err := s.query(ctx, "/"+s.everywhere()+"/_search",
+	answer, err := s.query(ctx, "/"+indices+"/_search",
 		"ignore_unavailable=true&allow_no_indices=true&allow_partial_search_results=false&filter_path=error,timed_out,_shards,hits.hits._index,hits.hits._id,hits.hits._routing,hits.hits.sort,hits.hits.fields", body, &found)
 	if err != nil {
 		return nil, err
@@ -59,8 +62,16 @@ func (s *Store) search(ctx context.Context, filter []any, after []json.RawMessag
 	return found.Hits.Hits, shardsFailed(answer)
 }
 
-// sources gets the documents of hits; nil stands for one that is no longer there.
-func (s *Store) sources(ctx context.Context, hits []hit) ([]json.RawMessage, error) {
+// source is a document that was found. Without data and err it is no longer there.
+type source struct {
+	data json.RawMessage
+	err  error
+}
+
+var errNoSource = errors.New("its index keeps no _source")
+
+// sources gets the documents of hits.
+func (s *Store) sources(ctx context.Context, hits []hit) ([]source, error) {
 	wanted := make([]hit, len(hits))
 	for i, h := range hits {
 		wanted[i] = hit{Index: h.Index, ID: h.ID, Routing: h.Routing}
@@ -78,15 +89,15 @@ func (s *Store) sources(ctx context.Context, hits []hit) ([]json.RawMessage, err
 	if len(got.Docs) != len(hits) {
 		return nil, errUnreadable
 	}
-	sources := make([]json.RawMessage, len(hits))
+	sources := make([]source, len(hits))
 	for i, d := range got.Docs {
 		switch {
 		case d.Error != nil && d.Error.Type != "index_not_found_exception":
-			return nil, fmt.Errorf("document %.64q of %s: %s", hits[i].ID, hits[i].Index, d.Error.public())
+			sources[i].err = errors.New(d.Error.public())
 		case d.Found && d.Source == nil:
-			return nil, fmt.Errorf("the index %s keeps no _source, so that its events cannot be read: take that out of its mapping", hits[i].Index)
+			sources[i].err = errNoSource
 		}
-		sources[i] = d.Source
+		sources[i].data = d.Source
 	}
 	return sources, nil
 }
