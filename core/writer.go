@@ -42,7 +42,7 @@ func (r *Recorder) begin(itself bool) {
 func (r *Recorder) step() bool {
 	o := &r.out
 	r.mu.Lock()
-	next := r.take(o)
+	next := r.take()
 	if len(o.batch) == 0 && next.IsZero() {
 		r.rest()
 		r.mu.Unlock()
@@ -53,7 +53,7 @@ func (r *Recorder) step() bool {
 		r.sleep(next)
 		return true
 	}
-	all := r.save(o)
+	all := r.save()
 	r.mu.Lock()
 	lone := all == 1 && r.queue.len() == 0
 	if lone {
@@ -66,8 +66,9 @@ func (r *Recorder) step() bool {
 	return !lone
 }
 
-// take moves what may be written now to o. r.mu must be held.
-func (r *Recorder) take(o *outbox) (next time.Time) {
+// take moves what may be written now to the outbox. r.mu must be held.
+func (r *Recorder) take() (next time.Time) {
+	o := &r.out
 	var now time.Time
 	if r.pauses > 0 || len(r.queue.retries) > 0 {
 		now = time.Now()
@@ -79,12 +80,7 @@ func (r *Recorder) take(o *outbox) (next time.Time) {
 // rest ends the writer; the next audit starts another. r.mu must be held.
 func (r *Recorder) rest() {
 	r.writing = false
-	r.signalIdle()
-}
-
-// signalIdle tells Close when nothing is written any more.
-func (r *Recorder) signalIdle() {
-	if r.idle != nil && !r.writing {
+	if r.idle != nil { // Close waits until nothing is written any more
 		close(r.idle)
 	}
 }
@@ -107,9 +103,10 @@ func (r *Recorder) sleep(until time.Time) {
 	}
 }
 
-// save writes o's batch and tells every caller what became of its event. It returns
+// save writes the outbox's batch and tells every caller what became of its event. It returns
 // how many calls are in the queue once those callers are back in it.
-func (r *Recorder) save(o *outbox) int {
+func (r *Recorder) save() int {
+	o := &r.out
 	batch := o.batch
 	var latest time.Time
 	for _, c := range batch {
@@ -118,7 +115,7 @@ func (r *Recorder) save(o *outbox) int {
 			latest = c.deadline
 		}
 	}
-	ctx := r.saveContext(o, latest)
+	ctx := r.saveContext(latest)
 	err := r.callStore(ctx, o.events)
 	clear(o.events)
 	o.events = o.events[:0]
@@ -279,7 +276,8 @@ func (r *Recorder) callStore(ctx context.Context, events []Event) (err error) {
 func (r *Recorder) slack() time.Duration { return r.cfg.Timeout / 16 }
 
 // saveContext returns a context that ends when latest has passed, at most slack later.
-func (r *Recorder) saveContext(o *outbox, latest time.Time) context.Context {
+func (r *Recorder) saveContext(latest time.Time) context.Context {
+	o := &r.out
 	slack := r.slack()
 	if o.ctx == nil || o.ctx.Err() != nil || o.until.Before(latest) || o.until.After(latest.Add(slack)) {
 		if o.cancel != nil {
