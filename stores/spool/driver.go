@@ -34,9 +34,7 @@ func openDriver(ctx context.Context, driver, dsn string) (core.Store, error) {
 	}
 	s, err := Open(dir, next, cfg)
 	if err != nil {
-		if c, ok := next.(core.Closer); ok {
-			c.Close(ctx)
-		}
+		_ = closeStore(ctx, next) // the error of opening says more
 		return nil, err
 	}
 	return s, nil
@@ -53,9 +51,7 @@ func openNext(ctx context.Context, dir, driver, dsn string) (core.Store, error) 
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	store, err2 := stores.Open(ended, driver, dsn)
-	if c, ok := store.(core.Closer); ok {
-		c.Close(ctx)
-	}
+	_ = closeStore(ctx, store)
 	if err2 != nil && !errors.Is(err2, context.Canceled) {
 		return nil, err
 	}
@@ -175,7 +171,12 @@ func (l *later) Close(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	if c, ok := l.store.(core.Closer); ok {
+	return closeStore(ctx, l.store)
+}
+
+// closeStore closes what can be closed; store may be nil.
+func closeStore(ctx context.Context, store core.Store) error {
+	if c, ok := store.(core.Closer); ok {
 		return c.Close(ctx)
 	}
 	return nil

@@ -42,7 +42,7 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// oldest is when the event came that waits longest, if that is known. It wants s.mu to
+// oldest is when the event came that waits longest, if that is known. s.mu must
 // be held.
 func (s *Store) oldest() time.Time {
 	for _, b := range s.window {
