@@ -29,9 +29,14 @@ func (l *searched) names() string {
 	return l.all
 }
 
-// without leaves out index from now on.
-func (l *searched) without(index, why string) {
+// skip leaves out index from now on, without a word.
+func (l *searched) skip(index string) {
 	l.indices, l.cut = slices.DeleteFunc(l.indices, func(name string) bool { return name == index }), true
+}
+
+// without leaves out index from now on, and names it as missing.
+func (l *searched) without(index, why string) {
+	l.skip(index)
 	if !slices.Contains(l.missing, why) {
 		l.missing = append(l.missing, why)
 	}
@@ -70,7 +75,7 @@ func (s *Store) searchedFor(ctx context.Context, q core.Query) (searched, error)
 	}
 	for _, index := range slices.Sorted(maps.Keys(unfit)) {
 		if s.cfg.Route != nil && strings.HasPrefix(unfit[index], "audit.micros is "+unmapped) {
-			l.indices, l.cut = slices.DeleteFunc(l.indices, func(name string) bool { return name == index }), true
+			l.skip(index)
 			continue
 		}
 		l.without(index, fmt.Sprintf("the index %s cannot be searched for audits, as %s: it was made without the index template %s: %s",
