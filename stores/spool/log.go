@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/auditing-go/auditing/stores/internal/fileid"
 )
 
 // The logs.
@@ -219,7 +221,7 @@ func (l *log) inPlace() error {
 	if l.file == nil {
 		return inPlace(l.dir, l.info)
 	}
-	if leadsTo(l.file.Name(), l.file) {
+	if file, err := fileid.Of(l.file); err == nil && file.IsAt(l.file.Name()) {
 		return nil
 	}
 	info, err := l.file.Stat()

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/internal/fileid"
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
@@ -20,9 +21,9 @@ import (
 type database struct {
 	pool   *sql.DB
 	path   string      // "" when there is no file
-	info   os.FileInfo // of the file when it was opened; nil when there is none
-	wal    os.FileInfo // of the log of a file of ours; nil when there is none
-	shm    os.FileInfo // of the index of that log
+	file   fileid.File // as it was when it was opened; zero when there is none
+	wal    fileid.File // the log of a file of ours; zero when there is none
+	shm    fileid.File // the index of that log
 	keeper *sql.Conn   // the connection that writes to a file of ours; nil when it is not
 
 	schema struct { // all tables, as they were at a version of the schema
@@ -31,6 +32,9 @@ type database struct {
 		all     []sqlstore.Relation
 	}
 }
+
+// none is the file that is not there.
+var none fileid.File
 
 // openConns is how many connections read while one writes.
 const openConns = 4
@@ -59,8 +63,8 @@ func openDatabase(ctx context.Context, dsn dsn) (*database, error) {
 		_, err = d.keeper.ExecContext(ctx, "PRAGMA schema_version")
 	}
 	if err == nil && d.path != "" {
-		d.wal, _ = os.Stat(d.path + "-wal")
-		d.shm, _ = os.Stat(d.path + "-shm")
+		d.wal, _ = fileid.At(d.path + "-wal")
+		d.shm, _ = fileid.At(d.path + "-shm")
 		var moved bool
 		if moved, err = d.check(); moved {
 			err = errors.Join(err, d.settle(ctx))
@@ -89,7 +93,7 @@ func (d *database) find(create bool) error {
 		}
 	}
 	var err error
-	if d.info, err = os.Stat(d.path); err != nil {
+	if d.file, err = fileid.At(d.path); err != nil {
 		return err
 	}
 	return d.orphan()
@@ -156,34 +160,28 @@ func (c *connector) Connect(context.Context) (driver.Conn, error) {
 func (d *database) check() (moved bool, err error) {
 	for _, f := range []struct {
 		path string
-		info os.FileInfo
-	}{{d.path, d.info}, {d.path + "-wal", d.wal}, {d.path + "-shm", d.shm}} {
-		if f.info == nil {
+		file fileid.File
+	}{{d.path, d.file}, {d.path + "-wal", d.wal}, {d.path + "-shm", d.shm}} {
+		if f.file == none {
 			continue
 		}
-		switch info, err := os.Stat(f.path); {
+		switch now, err := fileid.At(f.path); {
 		case err != nil:
 			return true, fmt.Errorf("%s was moved or removed while SQLite had it open: %w", f.path, err)
-		case !os.SameFile(info, f.info):
+		case !now.Is(f.file):
 			return true, fmt.Errorf("%s was moved or removed while SQLite had it open, and another is in its place", f.path)
-		case info.Size() == 0 && f.path == d.path && d.shm != nil:
+		case now.Size == 0 && f.path == d.path && d.shm != none:
 			return false, fmt.Errorf("%s was emptied while SQLite had it open: move it away and restart; to rotate it, rename it instead", f.path)
 		}
 	}
 	return false, nil
 }
 
-// isAt reports whether what is at path is still that file.
-func isAt(path string, file os.FileInfo) bool {
-	info, err := os.Stat(path)
-	return err == nil && file != nil && os.SameFile(info, file)
-}
-
 // settle gives a file that was moved what is still in its log, and takes that log away
 // from the path: whoever moved the file may have left the log behind. It leaves the old file
 // locked, so that no other process does the same at that time.
 func (d *database) settle(ctx context.Context) error {
-	if _, err := os.Stat(d.path + "-shm"); err == nil && isAt(d.path, d.info) && !isAt(d.path+"-shm", d.shm) {
+	if _, err := os.Stat(d.path + "-shm"); err == nil && d.file.IsAt(d.path) && !d.shm.IsAt(d.path+"-shm") {
 		return nil // another process has settled it, and the file came back and is in use
 	}
 	var busy, frames, done int
@@ -191,13 +189,13 @@ func (d *database) settle(ctx context.Context) error {
 	if err == nil && busy != 0 {
 		err = errors.New("its log cannot be written back: database is locked")
 	}
-	if err != nil || d.shm == nil {
+	if err != nil || d.shm == none {
 		return err
 	}
 	if _, err := d.keeper.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if !isAt(d.path+"-shm", d.shm) {
+	if !d.shm.IsAt(d.path + "-shm") {
 		return nil // it was moved too, or is of a new file
 	}
 	if err := os.Remove(d.path + "-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -227,7 +225,7 @@ func (b *backend) database(ctx context.Context) (*database, error) {
 	if moved {
 		err = d.settle(ctx)
 	}
-	if err == nil && moved && isAt(d.path, d.info) {
+	if err == nil && moved && d.file.IsAt(d.path) {
 		// The connections of a process share the log of a file: none may be left.
 		d.close()
 		d = &database{path: d.path, pool: d.pool, keeper: d.keeper}

@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 
 	"gorm.io/gorm"
 
+	"github.com/auditing-go/auditing/stores/internal/fileid"
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
@@ -84,7 +84,7 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 	}
 	if file.path != "" {
 		// A VFS of the application may keep it elsewhere than in a file of that name.
-		file.info, _ = os.Stat(file.path)
+		file.file, _ = fileid.At(file.path)
 	}
 	return open(ctx, &backend{file: file, db: db}, cfg)
 }

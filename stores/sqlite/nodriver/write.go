@@ -6,13 +6,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/auditing-go/auditing/stores/internal/fileid"
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
@@ -255,10 +255,10 @@ func (b *backend) immediate(ctx context.Context, f func(*sql.Conn) error) error 
 // hasLog reports that the log to which an application's connection commits was removed.
 // It may come and go while the application has no connection.
 func (d *database) hasLog(ctx context.Context, conn *sql.Conn) error {
-	if d.info == nil {
+	if d.file == none {
 		return nil
 	}
-	_, missing := os.Stat(d.path + "-wal")
+	_, missing := fileid.At(d.path + "-wal")
 	if missing == nil {
 		return nil
 	}
