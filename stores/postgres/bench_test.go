@@ -37,13 +37,13 @@ func BenchmarkAudit(b *testing.B) {
 	}
 }
 
-// BenchmarkAuditSpread is 64 callers whose audits are of any of so many tags, each of
+// BenchmarkAuditSpread is callers whose audits are of any of so many tags, each of
 // which is a table, beside pgx inserting one row a transaction into the same tables.
 // x-one-tag compares with audits of one tag in the same run.
 func BenchmarkAuditSpread(b *testing.B) {
-	const callers = 64
-	for _, tags := range []int{50, 1000} {
-		b.Run(fmt.Sprintf("tags=%d", tags), func(b *testing.B) {
+	for _, c := range []struct{ tags, callers int }{{50, 64}, {50, 256}, {1000, 64}, {1000, 256}} {
+		b.Run(fmt.Sprintf("tags=%d/callers=%d", c.tags, c.callers), func(b *testing.B) {
+			tags, callers := c.tags, c.callers
 			w := newWriters(b, tags)
 			anyOf := func(do func(int) error) func(int) error {
 				return func(int) error { return do(rand.IntN(tags)) }

@@ -169,7 +169,7 @@ func (b *backend) Lookup(ctx context.Context, names []string) (relations []sqlst
 	if err != nil {
 		return nil, err
 	}
-	defer b.writers.give(l)
+	defer b.give(l)
 	query, args := b.relationsOf(toWrite, names)
 	look := func(c *pgx.Conn) error {
 		rows, err := c.Query(ctx, query, b.args(args...)...)

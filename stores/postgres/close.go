@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -18,13 +17,10 @@ func (b *backend) Close(ctx context.Context) error {
 	return sqlstore.CloseWithin(ctx, b.end, b.underWay)
 }
 
-// end closes each connection for writing as soon as nothing runs on it, however long that takes.
+// end closes the connection for writing as soon as nothing runs on it, however long that takes.
 func (b *backend) end() error {
-	for range b.writers.len() {
-		<-b.writers.free
-		b.writers.take().discard()
-		b.closed.Add(1)
-	}
+	(<-b.writer).discard()
+	b.closed.Store(true)
 	b.wg.Wait()
 	_ = b.conns.close()
 	if b.own {
@@ -36,8 +32,8 @@ func (b *backend) end() error {
 // underWay says what end still waits for.
 func (b *backend) underWay() string {
 	var what []string
-	if n := b.writers.len() - int(b.closed.Load()); n > 0 {
-		what = append(what, fmt.Sprintf("%d of %d connections for writing", n, b.writers.len()))
+	if !b.closed.Load() {
+		what = append(what, "a write")
 	}
 	b.mu.Lock()
 	tables := slices.Sorted(maps.Keys(b.adopting))

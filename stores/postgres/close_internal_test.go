@@ -9,7 +9,8 @@ import (
 
 // TestCloseDoesNotOutwaitATakeOver that does not end.
 func TestCloseDoesNotOutwaitATakeOver(t *testing.T) {
-	b := &backend{conns: &connector{}, writers: newWriteConns(0), adopting: map[string]bool{"mytag": true}}
+	b := &backend{conns: &connector{}, writer: make(chan *writeConn, 1), adopting: map[string]bool{"mytag": true}}
+	b.give(&writeConn{})
 	b.ctx, b.cancel = context.WithCancel(t.Context())
 	b.wg.Add(1)
 	defer b.wg.Done()

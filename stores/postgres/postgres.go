@@ -26,10 +26,9 @@
 //
 // # Connections and poolers
 //
-// Two connections are kept for writing, one where the application's pool is used. They
-// are probed after a second of silence, replaced after half an hour, and replaced at once
-// when their session may not do what a new one might: it began read-only, or its role
-// lost its rights. Nothing is set on a session, and no lock is kept by one.
+// One connection is kept for writing. It is probed after a second of silence, replaced
+// after half an hour, and replaced at once when its session may not do what a new one
+// might: it began read-only, or its role lost its rights. Nothing is set on a session, and no lock is kept by one.
 //
 // So a store works through PgBouncer in transaction or session mode, with every driver
 // and with [New]. A pooler is recognised by the server's process number, which differs
@@ -137,7 +136,7 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 }
 
 // openConns is how many connections a store that opened its own pool uses at most,
-// besides the two that write: one grows tables, the others read.
+// besides the one that writes: one grows tables, the others read.
 const openConns = 4
 
 // New returns a store on the application's own connection pool and keeps one
@@ -184,17 +183,9 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *con
 
 func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*backend, error) {
 	own := conns.app == nil
-	// Of the application's pool one connection is kept, of our own a second one, for
-	// whoever saves two batches at once.
-	n := 1
-	if own {
-		n = 2
-	}
-	b := &backend{db: db, pool: pool, own: own, conns: conns, cfg: cfg, writers: newWriteConns(n), adopting: map[string]bool{}, statements: map[statementKey]string{}}
+	b := &backend{db: db, pool: pool, own: own, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1), adopting: map[string]bool{}, statements: map[statementKey]string{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	for range n {
-		b.writers.give(&writeConn{connect: conns.connect, lost: b.lost.add})
-	}
+	b.give(&writeConn{connect: conns.connect, lost: b.lost.add})
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -215,9 +206,8 @@ type backend struct {
 
 	zone     string // quoted as a literal
 	location *time.Location
-	writers  *writeConns
-	brisk    atomic.Bool // the last Write to many tables was
-	ddlKey   int64       // of the lock under which tables grow
+	writer   chan *writeConn // holds the connection that writes while nobody uses it
+	ddlKey   int64           // of the lock under which tables grow
 	lost     lostWrites
 	locks    locks
 
@@ -228,7 +218,7 @@ type backend struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // of adopting
-	closed atomic.Int32   // connections for writing that Close has closed
+	closed atomic.Bool    // the connection that writes was, by Close
 }
 
 var _ sqlstore.Backend = (*backend)(nil)
@@ -293,27 +283,23 @@ func (b *backend) args(args ...any) []any {
 	return args
 }
 
-// connect has those that write hold their connections from the start: later the
-// application may hold all others.
+// connect makes the connection that writes at the start: later the application may hold
+// all others.
 func (b *backend) connect(ctx context.Context) error {
-	for range b.writers.len() {
-		<-b.writers.free
-		l := b.writers.take()
-		defer b.writers.give(l)
-		if err := l.use(ctx, func(*pgx.Conn) error { return nil }); err != nil {
-			return err
-		}
+	l, err := b.take(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer b.give(l)
+	return l.use(ctx, func(*pgx.Conn) error { return nil })
 }
 
-// take waits for a connection to write on, which is to be given back.
+// take waits for the connection to write on, which is to be given back.
 func (b *backend) take(ctx context.Context) (*writeConn, error) {
 	select {
-	case <-b.writers.free:
-		l := b.writers.take()
+	case l := <-b.writer:
 		if b.ctx.Err() != nil {
-			b.writers.give(l) // to Close
+			b.give(l) // to Close
 			return nil, notSent{core.ErrClosed}
 		}
 		return l, nil
@@ -324,12 +310,4 @@ func (b *backend) take(ctx context.Context) (*writeConn, error) {
 	}
 }
 
-// takeIdle returns a connection for writing that nobody uses, nil when there is none.
-func (b *backend) takeIdle() *writeConn {
-	select {
-	case <-b.writers.free:
-		return b.writers.take()
-	default:
-		return nil
-	}
-}
+func (b *backend) give(l *writeConn) { b.writer <- l }

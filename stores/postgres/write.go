@@ -11,8 +11,7 @@ import (
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// Write implements [sqlstore.Backend]: first everything in one transaction, or two
-// at once. After a failure the table that had it is written to alone and, where it
+// Write implements [sqlstore.Backend]: first everything in one transaction. After a failure the table that had it is written to alone and, where it
 // refuses rows, in halves until those stand alone; its neighbours are sent without it.
 // Tables that are known to be locked come last.
 func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstore.RowFailure {
@@ -20,11 +19,13 @@ func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstor
 	if err != nil {
 		return failAll(nil, batches, err, nil)
 	}
-	defer b.writers.give(l)
+	defer b.give(l)
 	w := &writing{backend: b, conn: l}
 	batches, due := w.withoutLocked(batches)
-	for _, a := range w.first(ctx, batches) {
-		w.apart(ctx, a)
+	if len(batches) > 0 {
+		if a := w.send(ctx, false, batches...); a.err != nil {
+			w.apart(ctx, a)
+		}
 	}
 	for _, batch := range due {
 		w.look(ctx, batch)
@@ -60,43 +61,34 @@ func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, ba
 	if err := w.lost.settle(ctx, w.conn); err != nil {
 		return attempt{batches, -1, err}
 	}
-	inserts := append(before, w.inserts(w.conn, once, batches)...)
-	return w.outcome(ctx, w.conn, batches, w.conn.run(ctx, inserts, w.locks.wait()))
-}
-
-// outcome is what became of batches whose inserts came last in a run.
-func (w *writing) outcome(ctx context.Context, l *writeConn, batches []sqlstore.Batch, r run) attempt {
-	w.note(r.err, batches)
-	if isLock(r.err) {
-		w.locks.spend(r.took)
-	}
-	before := len(r.stored) - len(batches)
-	if r.err != nil {
-		if isConnection(r.err) || r.failed < 0 {
-			return attempt{batches, -1, r.err}
-		}
-		return attempt{batches, max(0, r.failed-before), r.err}
-	}
-	for i, batch := range batches {
-		if r.stored[before+i] < len(batch.Rows) {
-			w.checkStored(ctx, l, batch)
-		}
-	}
-	return attempt{batches: batches}
-}
-
-// inserts returns the inserts of batches, until the next of that connection.
-func (b *backend) inserts(l *writeConn, once bool, batches []sqlstore.Batch) []insert {
 	rows := 0
 	for _, batch := range batches {
 		rows += len(batch.Rows)
 	}
-	l.args.reset(rows)
-	inserts := make([]insert, len(batches))
-	for i, batch := range batches {
-		inserts[i] = b.insertOf(batch, once, &l.args)
+	w.conn.args.reset(rows)
+	inserts := before
+	for _, batch := range batches {
+		inserts = append(inserts, w.insertOf(batch, once, &w.conn.args))
 	}
-	return inserts
+	began := time.Now()
+	stored, failed, err := w.conn.run(ctx, inserts, w.locks.wait())
+	w.note(err, batches)
+	if isLock(err) {
+		w.locks.spend(time.Since(began))
+	}
+	switch {
+	case err == nil:
+	case isConnection(err), failed < 0:
+		return attempt{batches, -1, err}
+	default:
+		return attempt{batches, max(0, failed-len(before)), err}
+	}
+	for i, batch := range batches {
+		if stored[len(before)+i] < len(batch.Rows) {
+			w.checkStored(ctx, batch)
+		}
+	}
+	return attempt{batches: batches}
 }
 
 // note remembers what an attempt that ended so may have stored.
@@ -116,7 +108,7 @@ func (w *writing) note(err error, batches []sqlstore.Batch) {
 
 // checkStored fails the rows of a batch that are in neither of its tables: fewer were
 // stored than were sent, and not all of the others had been stored before.
-func (w *writing) checkStored(ctx context.Context, l *writeConn, batch sqlstore.Batch) {
+func (w *writing) checkStored(ctx context.Context, batch sqlstore.Batch) {
 	query := `SELECT "audit_id"::text FROM ` + w.Table(batch.Table.Name) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`
 	if batch.Twin != "" {
 		query += ` UNION ALL SELECT "audit_id"::text FROM ` + w.Table(batch.Twin) + ` WHERE "audit_id" = ANY ($1::text[]::uuid[])`
@@ -126,7 +118,7 @@ func (w *writing) checkStored(ctx context.Context, l *writeConn, batch sqlstore.
 		ids[i] = r.Event.ID.String()
 	}
 	there := map[string]bool{}
-	if err := l.use(ctx, func(c *pgx.Conn) error {
+	if err := w.conn.use(ctx, func(c *pgx.Conn) error {
 		rows, err := c.Query(ctx, query, w.args(ids)...)
 		if err != nil {
 			return err

@@ -119,30 +119,22 @@ func (c *connection) settingsParams(wait time.Duration) [][]byte {
 // thousand tables of ordinary width have room.
 const maxPrepared = 30_000
 
-// run is what became of inserts that were sent together.
-type run struct {
-	stored []int // how many rows by each of them
-	failed int   // the one that had the error, -1 when that is none in particular
-	err    error
-	took   time.Duration
-}
-
 // run sends inserts in one round trip; the server runs them as one transaction, in which
-// each waits for somebody's lock at most so long.
-func (l *writeConn) run(ctx context.Context, inserts []insert, wait time.Duration) run {
-	r, began := run{stored: make([]int, len(inserts)), failed: -1}, time.Now()
-	r.err = l.use(ctx, func(c *pgx.Conn) (err error) {
-		r.failed, err = l.send(ctx, c, inserts, wait, r.stored)
+// each waits for somebody's lock at most so long. It returns how many rows each has
+// stored, and which had the error, -1 when that is none in particular.
+func (l *writeConn) run(ctx context.Context, inserts []insert, wait time.Duration) (stored []int, failed int, err error) {
+	stored, failed = make([]int, len(inserts)), -1
+	err = l.use(ctx, func(c *pgx.Conn) (err error) {
+		failed, err = l.send(ctx, c, inserts, wait, stored)
 		if state := sqlState(err); !l.unnamed && (state == "26000" || state == "42P05") {
 			// Somebody else prepares on this session or discards what is prepared, as
 			// behind a pooler that did not show itself.
 			l.unnamed = true
-			r.failed, err = l.send(ctx, c, inserts, wait, r.stored)
+			failed, err = l.send(ctx, c, inserts, wait, stored)
 		}
 		return err
 	})
-	r.took = time.Since(began)
-	return r
+	return stored, failed, err
 }
 
 // results reads what a pipeline of settings and inserts answers.
