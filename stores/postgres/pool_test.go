@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -176,5 +177,77 @@ func TestQueriesWithGORM(t *testing.T) {
 	err := s.DB().Table("refund").Where("username = ?", "me").Order(`"order"`).Find(&refunds).Error
 	if err != nil || len(refunds) != 3 || refunds[2] != (Refund{"me", 2}) {
 		t.Errorf("GORM reads %v (%v)", refunds, err)
+	}
+}
+
+// TestALostConnectionOfAFullPool: the application's handlers hold all others, and more
+// wait for one, when the connection of the audits is lost.
+func TestALostConnectionOfAFullPool(t *testing.T) {
+	const size, handlers = 5, 20
+	dsn := pgtest.DSN(t)
+	d := connect(t, dsn)
+	d.exec(made(t, dsn, "ev", core.Fields{"n": 1}))
+	db, pool := appPool(t, dsn, size)
+	s, err := postgres.New(t.Context(), db, postgres.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := record(t, s)
+	if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 0}, core.As("me")); err != nil {
+		t.Fatal(err)
+	}
+	d.exec(`ALTER TABLE ev ADD COLUMN server int DEFAULT pg_backend_pid()`)
+	if err := rec.Audit(t.Context(), "ev", core.Fields{"n": 0}, core.As("who")); err != nil {
+		t.Fatal(err)
+	}
+	kept := ask[int](d, `SELECT server FROM ev WHERE username = 'who'`)
+	ready := make(chan struct{})
+	var wg sync.WaitGroup
+	for n := range handlers {
+		wg.Go(func() {
+			tx, err := pool.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer tx.Rollback()
+			<-ready
+			if err := rec.Audit(t.Context(), "ev", core.Fields{"n": n}, core.As("handler")); err != nil {
+				t.Errorf("handler %d: %v", n, err)
+			}
+		})
+	}
+	eventually(t, "the pool is full and more wait", func() bool {
+		return pool.Stats().InUse == size && pool.Stats().WaitCount >= handlers-size
+	})
+	d.exec(`SELECT pg_terminate_backend($1)`, kept)
+	eventually(t, "the connection is gone", func() bool {
+		return ask[int](d, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1`, kept) == 0
+	})
+	close(ready)
+	wg.Wait()
+	if n := ask[int](d, `SELECT count(*) FROM ev WHERE username = 'handler'`); n != handlers {
+		t.Errorf("%d of %d audits are stored", n, handlers)
+	}
+}
+
+// TestATransactionIsRefused, as what is audited would be no part of it.
+func TestATransactionIsRefused(t *testing.T) {
+	db, _ := appPool(t, pgtest.DSN(t), 5)
+	want := func(what string, tx *gorm.DB) {
+		t.Helper()
+		if _, err := postgres.New(t.Context(), tx, postgres.Config{}); err == nil || !strings.Contains(err.Error(), "gorm.Open") {
+			t.Errorf("%s: %v, want what to pass", what, err)
+		}
+	}
+	tx := db.Begin()
+	defer tx.Rollback()
+	want("a transaction", tx)
+	want("a session of a transaction", tx.Session(&gorm.Session{PrepareStmt: true}))
+	if err := db.Connection(func(one *gorm.DB) error {
+		want("one connection", one)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
