@@ -111,8 +111,8 @@ func (f *Framework) Audit(c any, r *http.Request, tag string, fields core.Fields
 	if r == nil {
 		return &core.AuditError{Tag: tag, Err: fmt.Errorf("%s: %w", f.Package, errNoRequest)}
 	}
-	ctx, end := f.context(c, r)
-	defer end()
+	ctx := f.context(c, r)
+	defer ctx.end()
 	err := core.Audit(ctx, tag, fields, opts...)
 	if errors.Is(err, core.ErrNoRecorder) {
 		advice := "this layer is outside of %s.Middleware: install that first, so that it is outside of all layers and routes that audit"
@@ -129,21 +129,19 @@ func (f *Framework) Detach(c any, r *http.Request) context.Context {
 	if r == nil {
 		return core.NewContext(context.Background(), nil, brokenOrigin{fmt.Errorf("%s: %w", f.Package, errNoRequest)})
 	}
-	ctx, end := f.context(c, r)
-	defer end()
+	ctx := f.context(c, r)
+	defer ctx.end()
 	return core.Detach(ctx)
 }
 
-// context returns the context to audit with, and how to let go of c and r again.
-func (f *Framework) context(c any, r *http.Request) (context.Context, func()) {
-	ctx := r.Context()
-	end := func() {}
-	if !core.HasOrigin(ctx) {
-		o := newOrigin(f.Adapter(nil), c, r)
-		ctx, end = core.NewContext(o, nil, o), o.End
+// context returns the context to audit with.
+func (f *Framework) context(c any, r *http.Request) *handed {
+	h := &handed{Context: r.Context(), framework: f, c: c, request: r}
+	if !core.HasOrigin(h.Context) {
+		h.own = newOrigin(f.Adapter(nil), c, r)
+		h.Context = core.NewContext(h.own, nil, h.own)
 	}
-	via := &handed{Context: ctx, framework: f, c: c, request: r}
-	return via, func() { via.c, via.request = nil, nil; end() }
+	return h
 }
 
 // handed tells the Origin what the audit was made with: layers inside the
@@ -153,6 +151,15 @@ type handed struct {
 	framework *Framework
 	c         any
 	request   *http.Request
+	own       *Origin // where there is no middleware
+}
+
+// end lets go of c and the request.
+func (h *handed) end() {
+	h.c, h.request = nil, nil
+	if h.own != nil {
+		h.own.End()
+	}
 }
 
 type handedKey struct{}

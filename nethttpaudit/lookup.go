@@ -26,18 +26,21 @@ var (
 // its own, with copies, while the lookup waits as long as the audit has time: what
 // comes late is thrown away, and finds nothing that the request, or the next one,
 // goes on to use.
+//
+// It is the context of those copies, too: it has the values of the audit's context
+// and of the request's, and ends with the audit's time.
 type lookup struct {
 	origin    *Origin
 	framework *Framework
 	ctx       context.Context // of the audit
 	deadline  time.Time
 	request   *http.Request // the current one
-	framed    bool          // there is a framework's context
-	c         any           // which is this, nil when it is not the request's any more
+	c         any           // the framework's context, nil when it is not the request's any more
 	current   *http.Request // what c had at first
 
 	mu   sync.RWMutex
-	over bool
+	err  error         // why the lookup is over
+	done chan struct{} // closed then; nil until somebody asks for it
 }
 
 // User looks up who acts now. Lookups of one request run side by side. A panic in
@@ -46,14 +49,21 @@ func (o *Origin) User(ctx context.Context) (user string, err error) {
 	if ctx.Value(lookupKey{}) != nil {
 		return "", errRecursion
 	}
-	if outer := o.outer(); outer != nil && !o.adapter.hasUsers && !o.Over() {
-		return outer.User(ctx)
+	if !o.adapter.hasUsers {
+		if outer := o.outer(); outer != nil && !o.Over() {
+			return outer.User(ctx)
+		}
 	}
 	l, err := o.lookup(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer l.end()
+	defer func() {
+		l.end(context.Canceled)
+		o.mu.Lock()
+		o.lookups--
+		o.mu.Unlock()
+	}()
 	for _, source := range o.adapter.settings.users {
 		if user, err = source(l); err != nil || user != "" {
 			return user, err
@@ -72,7 +82,7 @@ func (o *Origin) lookup(ctx context.Context) (*lookup, error) {
 		return nil, errRecursion
 	}
 	o.lookups++
-	l := &lookup{origin: o, framework: o.adapter.framework, ctx: ctx, request: o.inner, framed: o.c != nil}
+	l := &lookup{origin: o, framework: o.adapter.framework, ctx: ctx, request: o.inner}
 	var ok bool
 	if l.deadline, ok = ctx.Deadline(); !ok {
 		l.deadline = time.Now().Add(core.DefaultTimeout)
@@ -97,27 +107,65 @@ func (o *Origin) lookup(ctx context.Context) (*lookup, error) {
 }
 
 // end lets go of what the request goes on to use.
-func (l *lookup) end() {
+func (l *lookup) end(err error) {
 	l.mu.Lock()
-	l.over = true
-	l.mu.Unlock()
-	l.origin.mu.Lock()
-	l.origin.lookups--
-	l.origin.mu.Unlock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = err
+		if l.done != nil {
+			close(l.done)
+		}
+	}
 }
 
 // live runs read while the request still waits for the lookup.
 func (l *lookup) live(read func()) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if !l.over {
+	if l.err == nil {
 		read()
 	}
 }
 
+func (l *lookup) Deadline() (time.Time, bool) { return l.deadline, true }
+
+func (l *lookup) Done() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.err != nil {
+			close(l.done)
+		}
+	}
+	return l.done
+}
+
+func (l *lookup) Err() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.err
+}
+
+type lookupKey struct{}
+
+func (l *lookup) Value(key any) (v any) {
+	switch key {
+	case registryKey:
+		return nil
+	case any(lookupKey{}):
+		return l
+	}
+	l.live(func() { v = l.ctx.Value(key) })
+	if v == nil {
+		v = context.WithoutCancel(l.request.Context()).Value(key)
+	}
+	return v
+}
+
 // lost is the error when the framework's context is not this request's any more.
 func (l *lookup) lost() error {
-	if !l.framed || l.c != nil && l.framework.Request(l.c) == l.current {
+	if l.framework.Request == nil || l.c != nil && l.framework.Request(l.c) == l.current {
 		return nil
 	}
 	return fmt.Errorf("the context that %s was given is not this request's any more: %w", l.framework.Package, core.ErrRequestOver)
@@ -139,18 +187,16 @@ func (l *lookup) context(r *http.Request) (c any, err error) {
 	return c, l.lost()
 }
 
-// copies returns a request for the use on another goroutine, whose context has the
-// values of the audit's and ends with the audit's time.
-func (l *lookup) copies() (*http.Request, context.CancelFunc) {
-	ctx, cancel := context.WithDeadline(&lookupContext{context.WithoutCancel(l.request.Context()), l}, l.deadline)
-	r := l.request.Clone(ctx)
+// copies returns a request for the use on another goroutine.
+func (l *lookup) copies() *http.Request {
+	r := l.request.Clone(l)
 	r.Body = http.NoBody // the handler's
-	return r, cancel
+	return r
 }
 
 // copiesOfSessions is copies with copies of the sessions that were read so far.
-func (l *lookup) copiesOfSessions() (*http.Request, context.CancelFunc) {
-	r, cancel := l.copies()
+func (l *lookup) copiesOfSessions() *http.Request {
+	r := l.copies()
 	turn := l.turn()
 	turn.Lock()
 	defer turn.Unlock()
@@ -172,7 +218,7 @@ func (l *lookup) copiesOfSessions() (*http.Request, context.CancelFunc) {
 			}
 		}
 	}
-	return r, cancel
+	return r
 }
 
 // turn returns what guards the request's registry. It is the outermost Origin's.
@@ -199,9 +245,8 @@ func (l *lookup) session(store sessions.Store, name string) (*sessions.Session, 
 	if ok && !(isContextError(err) && (session == nil || len(session.Values) == 0)) {
 		return session, err
 	}
-	r, cancel := l.copies()
-	defer cancel()
-	session, err = await(r.Context(), func() (*sessions.Session, error) { return store.Get(r, name) })
+	r := l.copies()
+	session, err = await(l, func() (*sessions.Session, error) { return store.Get(r, name) })
 	if err != nil || session == nil || ok || l.origin.Over() {
 		return session, err
 	}
@@ -216,36 +261,20 @@ func (l *lookup) session(store sessions.Store, name string) (*sessions.Session, 
 	return session, nil
 }
 
-// lookupContext is the context of what looks up the user.
-type lookupContext struct {
-	context.Context
-	lookup *lookup
-}
-
-type lookupKey struct{}
-
-func (c *lookupContext) Value(key any) (v any) {
-	switch key {
-	case registryKey:
-		return nil
-	case any(lookupKey{}):
-		return true
-	}
-	c.lookup.live(func() { v = c.lookup.ctx.Value(key) })
-	if v == nil {
-		v = c.Context.Value(key)
-	}
-	return v
-}
-
-// await runs f on a goroutine of its own, and returns what it does unless ctx ends first.
-func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
+// await runs f on a goroutine of its own, and returns what it does unless the audit's
+// time ends first.
+func await[T any](l *lookup, f func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
 		panic any
 	}
-	answers := make(chan answer, 1)
+	answers := make(chan answer, 2) // one is waited for
+	timer := time.AfterFunc(time.Until(l.deadline), func() {
+		answers <- answer{err: fmt.Errorf("looking up who acts took all of the audit's time: %w", core.ErrTimeout)}
+		l.end(context.DeadlineExceeded)
+	})
+	defer timer.Stop()
 	go func() {
 		a := answer{err: errGone}
 		defer func() {
@@ -254,12 +283,7 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 		}()
 		a.value, a.err = f()
 	}()
-	var a answer
-	select {
-	case a = <-answers:
-	case <-ctx.Done():
-		a.err = fmt.Errorf("looking up who acts took all of the audit's time: %w", core.ErrTimeout)
-	}
+	a := <-answers
 	if a.panic != nil {
 		panic(a.panic)
 	}

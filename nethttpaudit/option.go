@@ -85,45 +85,39 @@ func SessionUser(store sessions.Store, name string, paths ...string) Option {
 // f runs on a goroutine of its own, with a copy of the request without its body and
 // copies of its sessions: the audit does not wait longer than it has time for.
 func User(f func(*http.Request) (string, error)) Option {
-	if f == nil {
-		return noUserFunction
-	}
-	return func(s *settings) {
-		s.users = append(s.users, func(l *lookup) (string, error) {
-			r, cancel := l.copiesOfSessions()
-			defer cancel()
-			return await(r.Context(), func() (string, error) { return f(r) })
-		})
-	}
+	return userOption(f, func(_ *lookup, r *http.Request) (*http.Request, error) { return r, nil })
 }
 
 // ContextUser is User for the adapter of a framework with its own context type
 // C: f gets what the adapter gave to [Adapter.Begin].
 func ContextUser[C any](f func(C) (string, error)) Option {
-	if f == nil {
-		return noUserFunction
-	}
+	return userOption(f, func(l *lookup, r *http.Request) (own C, err error) {
+		c, err := l.context(r)
+		if err != nil {
+			return own, err
+		}
+		own, ok := c.(C)
+		if !ok {
+			err = fmt.Errorf("a User option of another adapter was given to %s.Middleware: use %[1]s.User", l.framework.Package)
+		}
+		return own, err
+	})
+}
+
+// userOption asks f, given what argument makes of a copy of the request.
+func userOption[A any](f func(A) (string, error), argument func(*lookup, *http.Request) (A, error)) Option {
 	return func(s *settings) {
 		s.users = append(s.users, func(l *lookup) (string, error) {
-			r, cancel := l.copiesOfSessions()
-			defer cancel()
-			c, err := l.context(r)
+			if f == nil {
+				return "", errors.New("the function given to User is nil")
+			}
+			a, err := argument(l, l.copiesOfSessions())
 			if err != nil {
 				return "", err
 			}
-			own, ok := c.(C)
-			if !ok {
-				return "", fmt.Errorf("a User option of another adapter was given to %s.Middleware: use %[1]s.User", l.framework.Package)
-			}
-			return await(r.Context(), func() (string, error) { return f(own) })
+			return await(l, func() (string, error) { return f(a) })
 		})
 	}
-}
-
-func noUserFunction(s *settings) {
-	s.users = append(s.users, func(l *lookup) (string, error) {
-		return "", errors.New("the function given to User is nil")
-	})
 }
 
 // TrustedProxies says exactly which peers and hops X-Forwarded-For is believed

@@ -95,7 +95,7 @@ func (o *Origin) Request(ctx context.Context) *core.Request {
 		o.request = &core.Request{
 			Path: o.path, Host: hostOnly(o.host), Method: o.method,
 			IP: o.client(), Peer: peer(o.remote), Forwarded: joinForwarded(o.forwarded),
-			UserAgent: o.entry.Header.Get("User-Agent"), ID: cmp.Or(id, o.entry.Header.Get("X-Request-ID")),
+			UserAgent: o.entry.Header.Get("User-Agent"), ID: cmp.Or(id, idIn(o.entry.Header)),
 		}
 	}
 	return o.request
@@ -124,7 +124,7 @@ func (o *Origin) End() {
 	if o.c != nil {
 		inner = o.adapter.framework.Request(o.c)
 	}
-	if o.leads(inner) {
+	if o.c == nil || o.leads(inner) {
 		handBack(o.entry, inner)
 	}
 	o.over, o.c = true, nil
