@@ -65,6 +65,16 @@ func TestRequestThatAuditsNothing(t *testing.T) {
 	}
 }
 
+// serveAgain gives e a request that no handler has changed yet.
+func serveAgain(b *testing.B, e *echo.Echo) {
+	w, arrived, r := httptest.NewRecorder(), newRequest(), new(http.Request)
+	b.ReportAllocs()
+	for b.Loop() {
+		*r = *arrived
+		e.ServeHTTP(w, r)
+	}
+}
+
 func BenchmarkRequestThatAuditsNothing(b *testing.B) {
 	middleware, _ := audited(b)
 	for _, c := range []struct {
@@ -75,11 +85,7 @@ func BenchmarkRequestThatAuditsNothing(b *testing.B) {
 			e := echo.New()
 			e.Use(c.middleware...)
 			e.GET("/x", nothing)
-			w, r := httptest.NewRecorder(), newRequest()
-			b.ReportAllocs()
-			for b.Loop() {
-				e.ServeHTTP(w, r)
-			}
+			serveAgain(b, e)
 		})
 	}
 }
@@ -105,9 +111,5 @@ func BenchmarkRequestThatAudits(b *testing.B) {
 	e.GET("/x", func(c echo.Context) error {
 		return echoaudit.Audit(c, "refund", echoaudit.Fields{"order": 42})
 	})
-	w, r := httptest.NewRecorder(), newRequest()
-	b.ReportAllocs()
-	for b.Loop() {
-		e.ServeHTTP(w, r)
-	}
+	serveAgain(b, e)
 }

@@ -88,9 +88,9 @@ func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 	}
 	o.handed = core.NewContext(o, a.recorder, o)
 	o.inner = r.WithContext(o.handed)
-	if a.framework.InPlace {
-		*r = *o.inner
-		o.inner = r
+	if a.framework.InPlace { // then the copy keeps what arrived
+		o.entry, o.inner = o.inner, r
+		*o.entry, *r = *r, *o.entry
 	}
 	return o.inner, o
 }
@@ -100,6 +100,7 @@ func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 func (o *Origin) replace() {
 	if before := o.outer(); before != nil && before.handed == o.Context && before.Over() {
 		o.Context, o.registry = before.Context, before.registry
+		*o.entry = *o.entry.WithContext(o.Context)
 	}
 }
 

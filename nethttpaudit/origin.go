@@ -18,13 +18,14 @@ type Origin struct {
 	context.Context
 	adapter *Adapter
 
-	// What arrived: layers inside may rewrite the request before somebody audits.
-	path, host, remote, method string
-	forwarded                  []string
-	made                       string // the request's ID that a layer outside made
+	// entry is the request that arrived, which layers inside have only a copy of. They share
+	// its URL and header, so what they may rewrite there is kept apart.
+	entry     *http.Request
+	path      string
+	forwarded []string
+	made      string // the request's ID that a layer outside made
 	// clientIP is the framework's own rule, nil without one.
 	clientIP func(*http.Request) string
-	entry    *http.Request   // as it arrived
 	inner    *http.Request   // as it was handed on
 	handed   context.Context // of inner
 
@@ -32,18 +33,14 @@ type Origin struct {
 
 	mu       sync.Mutex
 	over     bool
+	lookups  int32              // of the user that run
 	c        any                // the framework's context; nil once the request is over
-	lookups  int                // of the user that run
 	request  *core.Request      // made by the first audit
 	registry *sessions.Registry // shared by all layers of the request
 }
 
 func newOrigin(a *Adapter, c any, r *http.Request) *Origin {
-	o := &Origin{
-		Context: r.Context(), adapter: a, entry: r, inner: r, c: c,
-		host: r.Host, remote: r.RemoteAddr, method: r.Method,
-		forwarded: r.Header["X-Forwarded-For"],
-	}
+	o := &Origin{Context: r.Context(), adapter: a, entry: r, inner: r, c: c, forwarded: r.Header["X-Forwarded-For"]}
 	if r.URL != nil {
 		o.path = r.URL.Path
 	}
@@ -93,8 +90,8 @@ func (o *Origin) Request(ctx context.Context) *core.Request {
 	defer o.mu.Unlock()
 	if o.request == nil {
 		o.request = &core.Request{
-			Path: o.path, Host: hostOnly(o.host), Method: o.method,
-			IP: o.client(), Peer: peer(o.remote), Forwarded: joinForwarded(o.forwarded),
+			Path: o.path, Host: hostOnly(o.entry.Host), Method: o.entry.Method,
+			IP: o.client(), Peer: peer(o.entry.RemoteAddr), Forwarded: joinForwarded(o.forwarded),
 			UserAgent: o.entry.Header.Get("User-Agent"), ID: cmp.Or(id, idIn(o.entry.Header)),
 		}
 	}
@@ -108,7 +105,7 @@ func (o *Origin) client() string {
 			return ip.String()
 		}
 	}
-	return o.adapter.settings.proxies.clientIP(o.remote, o.forwarded)
+	return o.adapter.settings.proxies.clientIP(o.entry.RemoteAddr, o.forwarded)
 }
 
 // End says that the handler has returned. From now on the user is not known any

@@ -205,6 +205,25 @@ func TestEndTwice(t *testing.T) {
 	}
 }
 
+// A handler may be given one request several times, which then is what it was but for
+// the sessions that were read.
+func TestRequestAgain(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/x", nil)
+	inPlace := &Framework{InPlace: true}
+	var registry *sessions.Registry
+	for i := range 3 {
+		inner, origin := inPlace.Adapter(nil).Begin(nil, r)
+		if inner != r || origin.outer() != nil || origin.entry.Context().Value(originKey{}) != nil {
+			t.Errorf("time %d leads to the one before", i)
+		}
+		if before := registry; before != nil && sessions.GetRegistry(r) != before {
+			t.Errorf("time %d reads the sessions anew", i)
+		}
+		registry = sessions.GetRegistry(r)
+		origin.End()
+	}
+}
+
 func TestBeginWithoutRequest(t *testing.T) {
 	inner, origin := framework.Adapter(nil).Begin(nil, nil)
 	origin.End()

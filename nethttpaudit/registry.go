@@ -34,11 +34,7 @@ func (o *Origin) requestRegistry() *sessions.Registry {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.registry == nil {
-		r := o.entry
-		if o.leads(r) { // it was changed in place: all layers ask here
-			r = r.WithContext(o.Context)
-		}
-		o.registry = sessions.GetRegistry(r)
+		o.registry = sessions.GetRegistry(o.entry)
 	}
 	return o.registry
 }
@@ -53,11 +49,7 @@ func (o *Origin) existingRegistry() *sessions.Registry {
 	if outer := o.outer(); outer != nil {
 		return outer.existingRegistry()
 	}
-	ctx := o.entry.Context()
-	if o.leads(o.entry) {
-		ctx = o.Context
-	}
-	registry, _ := ctx.Value(registryKey).(*sessions.Registry)
+	registry, _ := o.entry.Context().Value(registryKey).(*sessions.Registry)
 	return registry
 }
 

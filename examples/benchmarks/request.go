@@ -71,13 +71,16 @@ func withValue() Side {
 	}}
 }
 
-// serving gives h the same request again and again.
+// serving gives h a request again and again that no handler has changed yet.
 func serving(h http.Handler) func(int) {
-	r := httptest.NewRequest(http.MethodPost, "/refund", nil)
-	r.Header.Set("X-Forwarded-For", "203.0.113.7")
-	r.Header.Set("User-Agent", "curl/8")
+	arrived, r := httptest.NewRequest(http.MethodPost, "/refund", nil), new(http.Request)
+	arrived.Header.Set("X-Forwarded-For", "203.0.113.7")
+	arrived.Header.Set("User-Agent", "curl/8")
 	w := httptest.NewRecorder()
-	return func(int) { h.ServeHTTP(w, r) }
+	return func(int) {
+		*r = *arrived
+		h.ServeHTTP(w, r)
+	}
 }
 
 func netHTTP(rec *core.Recorder) site {
