@@ -30,7 +30,7 @@ type Framework struct {
 	Header func(c any) http.Header
 	// Copy returns a copy of c whose request is r. It outlives the request: what it
 	// takes from c later it reads in a function given to live, which does not run it
-	// once that may be another request's. Required unless c is always nil.
+	// once that may be another request's, and then fails the audit. Required unless c is always nil.
 	Copy func(c any, r *http.Request, live func(read func())) any
 	// ClientIP returns the framework's own rule for the client's address, nil when it
 	// was not configured. It is asked when [TrustedProxies] was not given, also once

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -34,9 +35,10 @@ type lookup struct {
 	framework *Framework
 	ctx       context.Context // of the audit
 	deadline  time.Time
-	request   *http.Request // the current one
-	c         any           // the framework's context, nil when it is not the request's any more
-	current   *http.Request // what c had at first
+	request   *http.Request         // the current one
+	c         any                   // the framework's context, nil when it is not the request's any more
+	current   *http.Request         // what c had at first
+	lost      atomic.Pointer[error] // why a copy of c could not read on
 
 	mu   sync.RWMutex
 	err  error         // why the lookup is over
@@ -163,28 +165,49 @@ func (l *lookup) Value(key any) (v any) {
 	return v
 }
 
-// lost is the error when the framework's context is not this request's any more.
-func (l *lookup) lost() error {
-	if l.framework.Request == nil || l.c != nil && l.framework.Request(l.c) == l.current {
+// use runs f, which reads the framework's context, while the request lasts and that is its
+// context: until f has returned the middleware does not, so no other request gets it.
+func (l *lookup) use(f func()) error {
+	if l.framework.Request == nil {
 		return nil
+	}
+	l.origin.using.RLock()
+	defer l.origin.using.RUnlock()
+	current := func() bool {
+		r := l.framework.Request(l.c)
+		return r == l.current || l.origin.leads(r)
+	}
+	if l.c != nil && !l.origin.Over() && current() {
+		if f(); current() {
+			return nil
+		}
 	}
 	return fmt.Errorf("the context that %s was given is not this request's any more: %w", l.framework.Package, core.ErrRequestOver)
 }
 
 // find returns what the framework's session middleware left.
 func (l *lookup) find(name string) (found []FoundSession, err error) {
-	if l.c != nil && l.framework.Sessions != nil {
-		found = l.framework.Sessions(l.c, name)
-	}
-	return found, l.lost()
+	err = l.use(func() {
+		if l.framework.Sessions != nil {
+			found = l.framework.Sessions(l.c, name)
+		}
+	})
+	return found, err
 }
 
 // context returns a copy of the framework's context, whose request is r.
 func (l *lookup) context(r *http.Request) (c any, err error) {
-	if l.c != nil {
-		c = l.framework.Copy(l.c, r, l.live)
-	}
-	return c, l.lost()
+	err = l.use(func() { c = l.framework.Copy(l.c, r, l.late) })
+	return c, err
+}
+
+// late is for the copy: it runs read, or has the lookup fail when it is too late for that.
+func (l *lookup) late(read func()) {
+	l.live(func() {
+		if err := l.use(read); err != nil {
+			l.lost.Store(&err)
+		}
+	})
 }
 
 // copies returns a request for the use on another goroutine.

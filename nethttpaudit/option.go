@@ -115,7 +115,11 @@ func userOption[A any](f func(A) (string, error), argument func(*lookup, *http.R
 			if err != nil {
 				return "", err
 			}
-			return await(l, func() (string, error) { return f(a) })
+			user, err := await(l, func() (string, error) { return f(a) })
+			if lost := l.lost.Load(); lost != nil {
+				return "", *lost
+			}
+			return user, err
 		})
 	}
 }

@@ -31,6 +31,8 @@ type Origin struct {
 
 	sessions sync.Mutex // held while this package uses the request's registry or a session in it
 
+	using sync.RWMutex // read-held while the framework's context is read
+
 	mu       sync.Mutex
 	over     bool
 	lookups  int32              // of the user that run
@@ -110,8 +112,11 @@ func (o *Origin) client() string {
 
 // End says that the handler has returned. From now on the user is not known any
 // more, and what the framework calls its context is left alone: it may be another
-// request's by now. A lookup that runs has its own copies and is not waited for.
+// request's by now. A lookup that runs has its own copies and is not waited for, but
+// for a look that it takes at that context.
 func (o *Origin) End() {
+	o.using.Lock()
+	defer o.using.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over || o.entry == nil {
