@@ -4,128 +4,112 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// lookAgain is after how long a name that has no table, or is somebody else's, is
-// looked up again.
-const lookAgain = time.Second
-
-// maxAge is how old an entry becomes: then it is read anew before the next write. What
-// has become of a table that the database itself does not refuse to write to is noticed so.
-const maxAge = time.Minute
+// How long an entry of the catalogue is believed. The first write after that reads it
+// again, so that what others do to a table is noticed at once where the database then
+// refuses a write, and within maxAge where it does not. An entry that keeps events out of
+// their table, or fields out of their columns, is believed for less: somebody may have made
+// what was missing.
+const (
+	maxAge    = time.Minute
+	lookAgain = time.Second
+)
 
 // maxOthers bounds the names that are remembered for having no table.
 const maxOthers = 10_000
 
-// catalog remembers the tables of audits.
+// catalog is what is known of the tables. Whoever reads it loads a snapshot, which does
+// not change.
 type catalog struct {
-	mu     sync.Mutex
-	tables map[string]*Table
-	// others are the names that were looked up and are no table of audits.
-	others map[string]absence
+	mu  sync.Mutex // of those who replace the snapshot
+	now atomic.Pointer[snapshot]
 }
 
-// absence is what is known of a name that is no table of audits.
-type absence struct {
-	at        time.Time
-	foreign   bool // something else has the name
-	adoptable bool // it is a table of the Python library
-	rel       Relation
+type snapshot struct {
+	entries map[string]*entry
+	tables  int // entries that are tables of audits
 }
 
-func absenceOf(rel Relation, at time.Time) absence {
-	return absence{at: at, foreign: true, adoptable: rel.Adoptable(), rel: rel}
+// entry is what is known of a name.
+type entry struct {
+	read  time.Time // just before that was found out
+	rel   Relation  // zero when nothing has the name
+	table *Table    // nil when rel is no table of audits as a store writes to it
 }
 
-// load reads all tables of audits.
-func (c *catalog) load(ctx context.Context, b Backend, prefix string) error {
-	relations, err := b.Lookup(ctx, nil)
-	if err != nil {
-		return err
+// noEntry is of a name that was never looked up.
+var noEntry entry
+
+func (c *catalog) entry(name string) *entry {
+	if e := c.now.Load().entries[name]; e != nil {
+		return e
 	}
+	return &noEntry
+}
+
+// table returns a table of audits, nil when there is none of that name.
+func (c *catalog) table(name string) *Table { return c.entry(name).table }
+
+// writable returns the table if the role may write to it.
+func (e *entry) writable() *Table {
+	if e.rel.Grant != "" {
+		return nil
+	}
+	return e.table
+}
+
+// add replaces the snapshot by one that has these entries too, unless it has newer ones.
+func (c *catalog) add(fresh map[string]*entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tables, c.others = map[string]*Table{}, map[string]absence{}
-	for _, rel := range relations {
-		switch {
-		case !strings.HasPrefix(rel.Name, prefix):
-		case rel.Ours():
-			c.tables[rel.Name] = newTable(rel)
-		default:
-			c.others[rel.Name] = absenceOf(rel, time.Now())
+	old := c.now.Load()
+	full := len(old.entries)-old.tables > maxOthers
+	for name, e := range old.entries {
+		if f := fresh[name]; f == nil && !(full && e.table == nil) || f != nil && e.read.After(f.read) {
+			fresh[name] = e
 		}
 	}
-	return nil
+	next := &snapshot{entries: fresh}
+	for _, e := range fresh {
+		if e.table != nil {
+			next.tables++
+		}
+	}
+	c.now.Store(next)
 }
 
-// refresh reads the named relations anew.
-func (c *catalog) refresh(ctx context.Context, b Backend, names ...string) error {
+// refresh reads the named relations.
+func (s *Store) refresh(ctx context.Context, names ...string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	relations, err := b.Lookup(ctx, names)
+	return s.lookUp(ctx, names)
+}
+
+// lookUp reads the named relations, with nil all tables of audits.
+func (s *Store) lookUp(ctx context.Context, names []string) error {
+	now := time.Now()
+	relations, err := s.backend.Lookup(ctx, names)
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.others) > maxOthers {
-		clear(c.others)
-	}
+	fresh := map[string]*entry{}
 	for _, name := range names {
-		delete(c.tables, name)
-		c.others[name] = absence{at: now}
+		fresh[name] = &entry{read: now}
 	}
 	for _, rel := range relations {
-		if rel.Ours() {
-			c.tables[rel.Name] = newTable(rel)
-			delete(c.others, rel.Name)
+		if !strings.HasPrefix(rel.Name, s.cfg.Prefix) {
 			continue
 		}
-		c.others[rel.Name] = absenceOf(rel, now)
+		e := &entry{read: now, rel: rel}
+		if rel.Ours() {
+			e.table = newTable(rel)
+		}
+		fresh[rel.Name] = e
 	}
+	s.catalog.add(fresh)
 	return nil
-}
-
-// get returns a table of audits, nil when there is none of that name.
-func (c *catalog) get(name string) *Table {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.tables[name]
-}
-
-func (c *catalog) absent(name string) absence {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.others[name]
-}
-
-// unknown returns those of names that are to be looked up before anything is said of
-// them: there is no entry, or an old one.
-func (c *catalog) unknown(names []string) []string {
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var unknown []string
-	for _, name := range names {
-		seen, age, t := c.others[name].at, lookAgain, c.tables[name]
-		if t != nil {
-			seen = t.read
-			if t.grant == "" {
-				age = maxAge
-			}
-		}
-		if now.Sub(seen) >= age {
-			unknown = append(unknown, name)
-		}
-	}
-	return unknown
-}
-
-func (c *catalog) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.tables)
 }

@@ -204,7 +204,7 @@ func (s *Store) growNow(ctx context.Context, table string, fields []Column) erro
 	s.grower.pace.started(time.Now())
 	s.grower.mu.Unlock()
 	err := s.backend.Grow(ctx, table, fields, s.cfg.MaxColumns)
-	if refreshErr := s.catalog.refresh(ctx, s.backend, table); err == nil {
+	if refreshErr := s.refresh(ctx, table); err == nil {
 		err = refreshErr
 	}
 	return err

@@ -101,7 +101,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 			again = append(again, f.Index)
 		}
 	}
-	if err := sv.store.catalog.refresh(ctx, sv.store.backend, stale...); err != nil {
+	if err := sv.store.refresh(ctx, stale...); err != nil {
 		for _, i := range again {
 			sv.fail(core.Failure{Index: i, Err: err, Retry: true})
 		}
@@ -150,27 +150,28 @@ type group struct {
 func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 	s := sv.store
 	groups := sv.group(todo)
-	names := []string{s.overflowName()}
+	var old []string
+	if sv.isOld(s.overflowName(), nil) {
+		old = append(old, s.overflowName())
+	}
 	for _, g := range groups {
-		if g.name != "" {
-			names = append(names, g.name)
+		if g.name != "" && sv.isOld(g.name, g.indexes) {
+			old = append(old, g.name)
 		}
 	}
-	if err := s.catalog.refresh(ctx, s.backend, s.catalog.unknown(names)...); err != nil {
+	if err := s.refresh(ctx, old...); err != nil {
 		for _, i := range todo {
 			sv.fail(core.Failure{Index: i, Err: fmt.Errorf("reading the catalogue: %w", err), Retry: true})
 		}
 		return nil
 	}
-	if s.cfg.Fixed {
-		sv.lookForColumns(ctx, groups)
-	}
 	sv.grow(ctx, groups)
 
-	overflow := s.writable(s.overflowName())
-	var batches, spilled []Batch
+	overflow := s.catalog.entry(s.overflowName()).writable()
+	var batches []Batch
+	var spilled []int // of which no other table has to be looked into
 	for _, g := range groups {
-		t := s.writable(g.name)
+		t := s.catalog.entry(g.name).writable()
 		sv.divertTimes(t, g.indexes)
 		var own, known, spill []int
 		for _, i := range g.indexes {
@@ -194,43 +195,33 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 			b.Twin = overflow.Name
 			batches = append(batches, b)
 		}
-		if len(spill) == 0 {
-			continue
-		}
-		if overflow == nil {
+		switch {
+		case overflow == nil:
 			sv.refuse(g.name, spill)
-			continue
-		}
-		b := sv.place(overflow, spill)
-		if t != nil && slices.ContainsFunc(spill, sv.triedBefore) {
+		case t != nil && slices.ContainsFunc(spill, sv.triedBefore):
+			b := sv.place(overflow, spill)
 			b.Twin = t.Name
+			batches = append(batches, b)
+		default: // of a thousand tags, perhaps
+			spilled = append(spilled, spill...)
 		}
-		spilled = append(spilled, b)
 	}
-	batches = append(batches, mergeUntwinned(spilled)...)
+	if len(spilled) > 0 {
+		batches = append(batches, sv.place(overflow, spilled))
+	}
 	for _, b := range batches {
-		s.warnLossy(b.Table)
+		s.warnLossy(b.Table.Name)
 	}
 	return batches
 }
 
-// mergeUntwinned makes one batch of those for the overflow table that need not
-// look elsewhere: there may be one for each of a thousand tags.
-func mergeUntwinned(spilled []Batch) []Batch {
-	var merged []Batch
-	first := -1
-	for _, b := range spilled {
-		switch {
-		case b.Twin != "" || len(b.Fields) > 0:
-			merged = append(merged, b)
-		case first < 0:
-			first = len(merged)
-			merged = append(merged, b)
-		default:
-			merged[first].Rows = append(merged[first].Rows, b.Rows...)
-		}
-	}
-	return merged
+// isOld reports whether the entry of a table is to be read again before these events
+// are laid out by it.
+func (sv *saving) isOld(name string, indexes []int) bool {
+	e := sv.store.catalog.entry(name)
+	age := time.Since(e.read)
+	return age >= maxAge || age >= lookAgain &&
+		(e.writable() == nil || sv.store.cfg.Fixed && len(sv.missing(e.table, indexes)) > 0)
 }
 
 // group returns the events by table, in the order in which tables come first.
@@ -274,7 +265,7 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		if g.name == "" {
 			continue
 		}
-		t := s.catalog.get(g.name)
+		t := s.catalog.table(g.name)
 		missing := sv.missing(t, g.indexes)
 		switch foreign := s.foreign(g.name); {
 		case foreign != "":
@@ -287,12 +278,12 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 				"table", g.name, "statement", s.backend.AddColumns(g.name, missing))
 		case t != nil:
 			want(g.name, missing)
-		case s.catalog.count()+fresh < s.cfg.MaxTables:
+		case s.catalog.now.Load().tables+fresh < s.cfg.MaxTables:
 			fresh++
 			want(g.name, missing)
 		}
 	}
-	if !s.cfg.Fixed && s.catalog.get(s.overflowName()) == nil {
+	if !s.cfg.Fixed && s.catalog.table(s.overflowName()) == nil {
 		want(s.overflowName(), nil)
 	}
 	for _, w := range waits {
@@ -304,19 +295,6 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		}
 		t.Stop()
 	}
-}
-
-// lookForColumns reads tables anew that lack columns: somebody may have added them.
-// The error of a catalogue that cannot be read is left to the writing.
-func (sv *saving) lookForColumns(ctx context.Context, groups []*group) {
-	var names []string
-	for _, g := range groups {
-		t := sv.store.catalog.get(g.name)
-		if t != nil && time.Since(t.read) >= lookAgain && len(sv.missing(t, g.indexes)) > 0 {
-			names = append(names, g.name)
-		}
-	}
-	_ = sv.store.catalog.refresh(ctx, sv.store.backend, names...)
 }
 
 // missing returns the columns that the events would add to t.

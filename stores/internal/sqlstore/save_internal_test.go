@@ -149,11 +149,11 @@ func TestAnOldEntryOfTheCatalogueIsReadAnew(t *testing.T) {
 		defer s.Close(t.Context())
 		save := func(wantRead bool) {
 			t.Helper()
-			before := s.catalog.get("ev")
+			before := s.catalog.table("ev")
 			if err := s.Save(t.Context(), []core.Event{newEvent("ev")}); err != nil {
 				t.Fatal(err)
 			}
-			if read := s.catalog.get("ev") != before; read != wantRead {
+			if read := s.catalog.table("ev") != before; read != wantRead {
 				t.Errorf("the table was read anew: %v, want %v", read, wantRead)
 			}
 		}

@@ -92,12 +92,13 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	s := &Store{backend: backend, cfg: cfg, warned: map[string]map[string]bool{}}
 	s.arenas.New = func() any { return new(arena) }
 	s.grower.init(s)
-	if err := s.catalog.load(ctx, backend, cfg.Prefix); err != nil {
+	s.catalog.now.Store(&snapshot{})
+	if err := s.lookUp(ctx, nil); err != nil {
 		return nil, fmt.Errorf("auditing: reading the catalogue: %w", err)
 	}
 	if !cfg.Fixed {
 		// Without it an event that fits nowhere would be lost, so it is there first.
-		if err := s.growNow(ctx, s.overflowName(), nil); err != nil && s.catalog.get(s.overflowName()) == nil {
+		if err := s.growNow(ctx, s.overflowName(), nil); err != nil && s.catalog.table(s.overflowName()) == nil {
 			s.logger().Warn("auditing: the overflow table cannot be made: audits that fit no table will fail",
 				"error", err, "statement", backend.DDL(s.overflowName(), nil))
 		}

@@ -104,17 +104,13 @@ type Table struct {
 	// Local says that datetime is a [LocalTime].
 	Local bool
 
-	grant string // the statement that gives the rights to write, "" when they are there
-	lossy string // why a crash loses what was acknowledged, "" when it does not
-
 	byName  map[string]int  // places in Fields
 	byLower map[string]bool // of every column
 	total   int
-	read    time.Time // from the catalogue
 }
 
 func newTable(rel Relation) *Table {
-	t := &Table{Name: rel.Name, grant: rel.Grant, lossy: rel.Lossy, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns), read: time.Now()}
+	t := &Table{Name: rel.Name, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns)}
 	for _, c := range rel.Columns {
 		t.byLower[strings.ToLower(c.Name)] = true
 		if isBase[c.Name] {

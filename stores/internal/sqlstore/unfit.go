@@ -1,6 +1,9 @@
 package sqlstore
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // unfit says why a table of audits is not written to, and with which statement it would be.
 func (s *Store) unfit(rel Relation) string {
@@ -23,27 +26,14 @@ func (s *Store) unfit(rel Relation) string {
 
 // warnUnfit warns at the start of tables of audits that are not written to.
 func (s *Store) warnUnfit() {
-	for _, name := range s.catalog.unfit() {
+	entries := s.catalog.now.Load().entries
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		switch why := s.foreign(name); {
-		case why == "":
+		case why == "", !entries[name].rel.Audits(), entries[name].table != nil:
 		case name == s.overflowName():
 			s.warnOnce("the overflow table is not used: audits that fit no table will fail", name, "table", name, "reason", why)
 		default:
 			s.warnOnce(notUsed, name, "table", name, "reason", why)
 		}
 	}
-}
-
-// unfit returns the names of tables of audits that are not written to.
-func (c *catalog) unfit() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var names []string
-	for name, a := range c.others {
-		if a.rel.Audits() {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }

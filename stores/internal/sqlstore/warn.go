@@ -5,31 +5,22 @@ import "strings"
 // foreign says why a relation that has the name of a table is not written to, "" when
 // there is none or it is, or is to be taken over.
 func (s *Store) foreign(name string) string {
-	if t := s.catalog.get(name); t != nil && t.grant != "" {
-		return "may not be written to: let its owner run: " + t.grant
-	}
-	a := s.catalog.absent(name)
-	switch {
-	case !a.foreign, a.adoptable && !s.cfg.Fixed:
+	e := s.catalog.entry(name)
+	switch adoptable := e.table == nil && e.rel.Adoptable(); {
+	case e.rel.Name == "", e.writable() != nil, adoptable && !s.cfg.Fixed:
 		return ""
-	case a.adoptable:
+	case e.table != nil:
+		return "may not be written to: let its owner run: " + e.rel.Grant
+	case adoptable:
 		return "is of the Python library, and this store may not alter it to take it over"
-	case a.rel.Audits():
-		return "is not written to: " + s.unfit(a.rel)
+	case e.rel.Audits():
+		return "is not written to: " + s.unfit(e.rel)
 	}
 	return "is not one of audits and is left alone"
 }
 
 // notUsed is the kind of a warning of a foreign table.
 const notUsed = "a table is not used: its events go to audit_overflow"
-
-// writable returns a table of audits that may be written to, nil when there is none of that name.
-func (s *Store) writable(name string) *Table {
-	if t := s.catalog.get(name); t != nil && t.grant == "" {
-		return t
-	}
-	return nil
-}
 
 // spillReason is why events go to the overflow table. It is told when they are there:
 // while there is none, their errors say it.
@@ -61,9 +52,9 @@ func (sv *saving) tell() {
 }
 
 // warnLossy says once why a table loses acknowledged events when the server crashes.
-func (s *Store) warnLossy(t *Table) {
-	if t.lossy != "" {
-		s.warnOnce("events can be lost when the database crashes", t.Name, "table", t.Name, "reason", t.lossy)
+func (s *Store) warnLossy(table string) {
+	if lossy := s.catalog.entry(table).rel.Lossy; lossy != "" {
+		s.warnOnce("events can be lost when the database crashes", table, "table", table, "reason", lossy)
 	}
 }
 
