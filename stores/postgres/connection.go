@@ -30,7 +30,7 @@ type connection struct {
 // application's one.
 type connector struct {
 	app  *sql.DB // nil for a store that opened its own
-	kept *sql.DB // nil until the first connection of the application's pool is made
+	kept *sql.DB // for connections beside it
 }
 
 // poolWait is how long the application's pool is waited for when it seems to have room.
@@ -42,9 +42,6 @@ const poolWait = time.Second
 func (c *connector) connect(ctx context.Context) (*connection, error) {
 	if c.app == nil {
 		return kept(ctx, c.kept)
-	}
-	if c.kept == nil {
-		return c.first(ctx)
 	}
 	if s := c.app.Stats(); s.MaxOpenConnections <= 0 || s.InUse < s.MaxOpenConnections {
 		short, cancel := context.WithTimeout(ctx, poolWait)
@@ -58,18 +55,6 @@ func (c *connector) connect(ctx context.Context) (*connection, error) {
 	conn, err := kept(ctx, c.kept)
 	if isSession(err) {
 		return kept(ctx, c.app) // only the application knows its new credentials
-	}
-	return conn, err
-}
-
-// first makes the first connection, which shows how others are made.
-func (c *connector) first(ctx context.Context) (*connection, error) {
-	conn, err := kept(ctx, c.app)
-	if err == nil {
-		err = conn.raw(func(pc *pgx.Conn) error {
-			c.kept = stdlib.OpenDB(*pc.Config())
-			return nil
-		})
 	}
 	return conn, err
 }

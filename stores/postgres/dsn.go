@@ -42,10 +42,17 @@ func parseDSN(dsn string, cfg *Config) (*pgx.ConnConfig, error) {
 // server up to half a megabyte, when the table is wide.
 const maxReads = 32
 
-// look connects once to see what stands at the other end. Through a pooler a statement
-// that was prepared is not there the next time, so that none is.
-func look(ctx context.Context, conn *pgx.ConnConfig) error {
+// look connects once to see what stands at the other end, and creates the database when
+// it is missing and may be created. Through a pooler a statement that was prepared is not
+// there the next time, so that none is.
+func look(ctx context.Context, conn *pgx.ConnConfig, create bool) error {
 	c, err := pgx.ConnectConfig(ctx, conn.Copy())
+	if create && sqlState(err) == "3D000" {
+		if err := createDatabase(ctx, conn); err != nil {
+			return err
+		}
+		c, err = pgx.ConnectConfig(ctx, conn.Copy())
+	}
 	if err != nil {
 		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
 	}
@@ -63,28 +70,22 @@ func look(ctx context.Context, conn *pgx.ConnConfig) error {
 // maintenance are the databases from which another can be created.
 var maintenance = []string{"postgres", "template1"}
 
-// ensureDatabase creates the database when the server says that it is missing.
-// Any other failure is left to the connection proper.
-func ensureDatabase(ctx context.Context, conn *pgx.ConnConfig) error {
-	c, err := pgx.ConnectConfig(ctx, conn.Copy())
-	if err == nil {
-		return c.Close(ctx)
-	}
-	if sqlState(err) != "3D000" {
-		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
-	}
+func createDatabase(ctx context.Context, conn *pgx.ConnConfig) error {
+	var failed error
 	for _, name := range maintenance {
 		admin := conn.Copy()
 		admin.Database = name
-		if c, err = pgx.ConnectConfig(ctx, admin); err == nil {
+		c, err := pgx.ConnectConfig(ctx, admin)
+		if err == nil {
 			defer c.Close(context.WithoutCancel(ctx))
-			return createDatabase(ctx, c, conn.Database)
+			return createFrom(ctx, c, conn.Database)
 		}
+		failed = err
 	}
-	return fmt.Errorf("auditing: database %q is missing and cannot be created: %w", conn.Database, err)
+	return fmt.Errorf("auditing: database %q is missing and cannot be created: %w", conn.Database, failed)
 }
 
-func createDatabase(ctx context.Context, c *pgx.Conn, name string) error {
+func createFrom(ctx context.Context, c *pgx.Conn, name string) error {
 	for {
 		var exists, utf8 bool
 		err := c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1),

@@ -11,17 +11,11 @@ import (
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// notSent wraps an error before which nothing can have been written.
+// notSent wraps an error before which nothing was written: there is no connection, say.
 type notSent struct{ error }
 
 func (e notSent) Unwrap() error     { return e.error }
 func (e notSent) SafeToRetry() bool { return true }
-
-// notConnected wraps the error of a connection that could not be made.
-type notConnected struct{ error }
-
-func (e notConnected) Unwrap() error     { return e.error }
-func (e notConnected) SafeToRetry() bool { return true }
 
 // errForeignDriver is returned for a pool that is not of pgx.
 var errForeignDriver = errors.New("the pool's driver is not pgx itself, but perhaps one that traces it: leave it as it is and give the audits a pool of their own with postgres.Open")
@@ -48,7 +42,7 @@ func isUnknown(err error) bool {
 
 // isConnection reports whether err is of the connection, so that a new one may help.
 func isConnection(err error) bool {
-	if errors.As(err, new(notConnected)) {
+	if errors.As(err, new(notSent)) {
 		return true
 	}
 	var pgErr *pgconn.PgError
@@ -68,7 +62,7 @@ func reasonOf(err error, looked bool) sqlstore.Reason {
 		return sqlstore.Refused
 	}
 	var pgErr *pgconn.PgError
-	if errors.As(err, new(notConnected)) || !errors.As(err, &pgErr) || pgErr.Severity == "FATAL" || pgErr.Severity == "PANIC" {
+	if errors.As(err, new(notSent)) || !errors.As(err, &pgErr) || pgErr.Severity == "FATAL" || pgErr.Severity == "PANIC" {
 		return sqlstore.Unavailable
 	}
 	switch of := func(codes []string) bool {

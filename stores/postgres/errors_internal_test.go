@@ -28,7 +28,7 @@ func TestReasons(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"a proxy that throws out": &pgconn.PgError{Severity: "FATAL", Code: "42501"},
-		"no connection":           notConnected{&pgconn.PgError{Severity: "FATAL", Code: "23505"}},
+		"no connection":           notSent{&pgconn.PgError{Severity: "FATAL", Code: "23505"}},
 		"a lost connection":       io.ErrUnexpectedEOF,
 	} {
 		if got := reasonOf(err, true); got != sqlstore.Unavailable {

@@ -98,7 +98,7 @@ func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*s
 func (b *backend) create(table string, fields []sqlstore.Column) []string {
 	name := b.Table(table)
 	return []string{
-		sqlstore.CreateTable(name, types, "PRIMARY KEY", fields),
+		sqlstore.CreateTable(name, "PRIMARY KEY", fields),
 		"CREATE INDEX IF NOT EXISTS " + indexName("audit_time_", table) + " ON " + name + ` ("datetime")`,
 		"CREATE INDEX IF NOT EXISTS " + indexName("audit_user_", table) + " ON " + name + ` ("username", "datetime")`,
 	}
@@ -125,7 +125,7 @@ func (b *backend) DDL(table string, fields []sqlstore.Column) string {
 func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 	adds := make([]string, len(fields))
 	for i, c := range fields {
-		adds[i] = "ADD COLUMN " + sqlstore.Quote(c.Name) + " " + types[c.Kind]
+		adds[i] = sqlstore.AddColumn(c)
 	}
 	return "ALTER TABLE " + b.Table(table) + " " + strings.Join(adds, ", ")
 }

@@ -57,19 +57,14 @@ func columnKey(columns []filled) string {
 // statement returns a statement. Writing one costs more than the rest of a small
 // batch, so they are remembered.
 func (b *backend) statement(key statementKey, columns []filled) string {
-	b.mu.Lock()
 	s, ok := b.statements[key]
-	b.mu.Unlock()
-	if ok {
-		return s
+	if !ok {
+		s = b.writeInsert(columns, key)
+		if len(b.statements) >= maxStatements {
+			clear(b.statements)
+		}
+		b.statements[key] = s
 	}
-	s = b.writeInsert(columns, key)
-	b.mu.Lock()
-	if len(b.statements) >= maxStatements {
-		clear(b.statements)
-	}
-	b.statements[key] = s
-	b.mu.Unlock()
 	return s
 }
 
@@ -89,12 +84,12 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	for i, c := range columns {
 		n := strconv.Itoa(i + 1)
 		names[i] = sqlstore.Quote(c.Name)
-		typ, cast := types[c.Kind], ""
+		typ, cast := c.Kind.String(), ""
 		switch c.Kind {
 		case sqlstore.JSON:
 			typ, cast = "text", "::jsonb"
 		case sqlstore.LocalTime:
-			typ, cast = types[sqlstore.Time], " AT TIME ZONE "+b.zone
+			typ, cast = sqlstore.Time.String(), " AT TIME ZONE "+b.zone
 		}
 		if key.single {
 			values[i] = "$" + n + "::" + typ + cast

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/auditing-go/auditing/core"
@@ -12,17 +11,16 @@ import (
 // locks remembers which tables somebody else has locked, so that their rows do not
 // hold up those of other tables: they stay out of the others' transaction, and fail at
 // once until it is time to look again. Waiting and looking take a small share of the
-// time, however many tables are locked.
+// time, however many tables are locked. It is of whoever has the connection for writing.
 type locks struct {
-	mu   sync.Mutex
-	held map[lockKind]*heldLock
+	held map[tablePair]*heldLock
 
 	left time.Duration // that may be spent on waiting
 	at   time.Time     // when that was so
 }
 
-// lockKind is what an insert needs locks on.
-type lockKind struct{ table, twin string }
+// tablePair is what an insert needs locks on.
+type tablePair struct{ table, twin string }
 
 type heldLock struct {
 	err   error
@@ -44,7 +42,7 @@ const (
 	maxLockPause = 500 * time.Millisecond
 )
 
-// budget returns what may be spent on waiting. k.mu must be held.
+// budget returns what may be spent on waiting.
 func (k *locks) budget() time.Duration {
 	now := time.Now()
 	k.left = min(maxLockWait, k.left+now.Sub(k.at)/lockShare)
@@ -54,49 +52,28 @@ func (k *locks) budget() time.Duration {
 
 // wait returns for how long an insert may wait now.
 func (k *locks) wait() time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	return max(k.budget(), minLockWait).Truncate(time.Millisecond)
 }
 
 // spend counts the time that an attempt took which met a lock.
 func (k *locks) spend(d time.Duration) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.left = k.budget() - d
 }
 
-func kindOf(b sqlstore.Batch) lockKind { return lockKind{b.Table.Name, b.Twin} }
+// of returns what is known of somebody's lock on the tables of a batch, nil for none.
+func (k *locks) of(b sqlstore.Batch) *heldLock { return k.held[needs(b)] }
 
-// holding returns why a batch cannot be written, as long as it is not time to look
-// again, and when that is; nil when it is not known to be locked.
-func (k *locks) holding(b sqlstore.Batch) (next time.Time, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if h := k.held[kindOf(b)]; h != nil {
-		return h.next, h.err
-	}
-	return time.Time{}, nil
-}
-
-// mayLook reports whether there is time to look at a locked table now.
-func (k *locks) mayLook() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.budget() > 0
-}
+func needs(b sqlstore.Batch) tablePair { return tablePair{b.Table.Name, b.Twin} }
 
 // met remembers that a batch met a lock and returns the error that says so.
 func (k *locks) met(b sqlstore.Batch, err error) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	h := k.held[kindOf(b)]
+	h := k.of(b)
 	if h == nil {
 		h = &heldLock{}
 		if k.held == nil {
-			k.held = map[lockKind]*heldLock{}
+			k.held = map[tablePair]*heldLock{}
 		}
-		k.held[kindOf(b)] = h
+		k.held[needs(b)] = h
 	}
 	h.times++
 	h.next = time.Now().Add(core.Backoff(h.times, minLockPause, maxLockPause))
@@ -106,11 +83,4 @@ func (k *locks) met(b sqlstore.Batch, err error) error {
 	}
 	h.err = fmt.Errorf("%s is locked by another session, which pg_locks shows: %w", tables, err)
 	return h.err
-}
-
-// freed forgets the lock of a batch.
-func (k *locks) freed(b sqlstore.Batch) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.held, kindOf(b))
 }

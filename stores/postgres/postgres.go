@@ -110,12 +110,7 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !cfg.Fixed {
-		if err := ensureDatabase(ctx, conn); err != nil {
-			return nil, err
-		}
-	}
-	if err := look(ctx, conn); err != nil {
+	if err := look(ctx, conn, !cfg.Fixed); err != nil {
 		return nil, err
 	}
 	pool := stdlib.OpenDB(*conn, stdlib.OptionShouldPing(func(ctx context.Context, p stdlib.ShouldPingParams) bool {
@@ -145,15 +140,9 @@ const openConns = 4
 // pool, in the same way but without the pool's hooks. The pool must allow at least
 // three; Close leaves it open. Audits are no part of a transaction: db must not be one.
 func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
-	if db == nil {
-		return nil, errors.New("auditing: the *gorm.DB is nil: pass one from gorm.Open")
-	}
-	if name := db.Dialector.Name(); name != "postgres" {
-		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of postgres", name)
-	}
-	pool, err := sqlstore.Pool(db)
+	pool, err := sqlstore.Pool(db, "postgres")
 	if err != nil {
-		return nil, fmt.Errorf("auditing: %w", err)
+		return nil, err
 	}
 	if n := pool.Stats().MaxOpenConnections; n > 0 && n < 3 {
 		return nil, fmt.Errorf("auditing: the pool allows %d connections and audits keep one: raise SetMaxOpenConns to at least 3, or use Open", n)
@@ -162,8 +151,9 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 }
 
 func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*Store, error) {
-	b, err := newBackend(ctx, db, pool, cfg, conns)
+	b, err := newBackend(ctx, pool, cfg, conns)
 	if err != nil {
+		_ = conns.close()
 		return nil, err
 	}
 	if err := b.connect(ctx); err != nil {
@@ -178,14 +168,14 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *con
 		return nil, err
 	}
 	b.resumeBackfill(ctx)
-	return &Store{s}, nil
+	return &Store{s, db}, nil
 }
 
-func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*backend, error) {
+func newBackend(ctx context.Context, pool *sql.DB, cfg Config, conns *connector) (*backend, error) {
 	own := conns.app == nil
-	b := &backend{db: db, pool: pool, own: own, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1), adopting: map[string]bool{}, statements: map[statementKey]string{}}
+	b := &backend{pool: pool, own: own, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1), adopting: map[string]bool{}, statements: map[statementKey]string{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.give(&writeConn{connect: conns.connect, lost: b.lost.add})
+	b.give(&writeConn{connect: conns.connect, lost: map[int64]time.Time{}})
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -194,7 +184,6 @@ func newBackend(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conn
 
 // backend implements [sqlstore.Backend].
 type backend struct {
-	db   *gorm.DB
 	pool *sql.DB
 	own  bool // the pool is ours to close
 	cfg  Config
@@ -208,12 +197,13 @@ type backend struct {
 	location *time.Location
 	writer   chan *writeConn // holds the connection that writes while nobody uses it
 	ddlKey   int64           // of the lock under which tables grow
-	lost     lostWrites
 	locks    locks
 
-	mu         sync.Mutex
-	adopting   map[string]bool // tables that are taken over just now
+	// statements are those written before; of whoever has the connection for writing.
 	statements map[statementKey]string
+
+	mu       sync.Mutex
+	adopting map[string]bool // tables that are taken over just now
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -230,6 +220,12 @@ func (b *backend) prepare(ctx context.Context) error {
 		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
 	}
 	b.pooled = c.pooled
+	if b.conns.kept == nil { // this one shows how others are made beside the application's pool
+		_ = c.raw(func(pc *pgx.Conn) error {
+			b.conns.kept = stdlib.OpenDB(*pc.Config())
+			return nil
+		})
+	}
 	_ = c.conn.Close() // it goes back
 	if b.cfg.Schema == "" {
 		if err := b.findSchema(ctx); err != nil {

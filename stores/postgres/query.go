@@ -14,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
@@ -50,7 +49,7 @@ func (b *backend) Query(ctx context.Context, often bool, query string, args ...a
 func (b *backend) query(ctx context.Context, often bool, query string, params [][]byte) (rows [][]any, lost bool, err error) {
 	conn, err := b.pool.Conn(ctx)
 	if err != nil {
-		return nil, false, notConnected{err}
+		return nil, false, notSent{err}
 	}
 	defer conn.Close()
 	err = errForeignDriver
@@ -187,9 +186,6 @@ func textOf(v any) []byte {
 	return fmt.Append(nil, v)
 }
 
-// DB implements [sqlstore.Backend].
-func (b *backend) DB() *gorm.DB { return b.db }
-
 // Table implements [sqlstore.Backend].
 func (b *backend) Table(name string) string {
 	return sqlstore.Quote(b.cfg.Schema) + "." + sqlstore.Quote(name)
@@ -201,7 +197,7 @@ func (b *backend) Typed(column string, k sqlstore.Kind) string {
 	case sqlstore.LocalTime:
 		return "(" + column + " AT TIME ZONE " + b.zone + ")"
 	case sqlstore.Text, sqlstore.UUID:
-		return column + "::" + types[k]
+		return column + "::" + k.String()
 	}
 	return column
 }
@@ -227,7 +223,7 @@ func (b *backend) Param(n int, k sqlstore.Kind) string {
 	if k == sqlstore.LocalTime {
 		return "(" + p + "::timestamptz AT TIME ZONE " + b.zone + ")"
 	}
-	return p + "::" + types[k]
+	return p + "::" + k.String()
 }
 
 // Arg implements [sqlstore.Backend].
@@ -360,7 +356,7 @@ func parseInterval(s string) (any, error) {
 // Retype implements [sqlstore.Backend].
 func (b *backend) Retype(table string, c sqlstore.Column) string {
 	name := sqlstore.Quote(c.Name)
-	return "ALTER TABLE " + b.Table(table) + " ALTER COLUMN " + name + " TYPE " + types[c.Kind] + " USING " + name + "::" + types[c.Kind]
+	return "ALTER TABLE " + b.Table(table) + " ALTER COLUMN " + name + " TYPE " + c.Kind.String() + " USING " + name + "::" + c.Kind.String()
 }
 
 // WhyUnread implements [sqlstore.Backend].
@@ -373,6 +369,3 @@ func (b *backend) WhyUnread(err error) sqlstore.Reason {
 	}
 	return reasonOf(err, true)
 }
-
-// Prompt implements [sqlstore.Backend]: pgx gives a connection up when ctx ends.
-func (b *backend) Prompt() bool { return true }

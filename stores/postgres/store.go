@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"context"
-
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
@@ -10,7 +8,22 @@ import (
 )
 
 // Store keeps audits in PostgreSQL. It is safe for concurrent use.
-type Store struct{ tables *sqlstore.Store }
+//
+// With a tag Read reads what has the name of that tag's table, a view too, and the overflow
+// table; without one every table of audits. A table whose columns were changed is read as
+// far as it goes; one that cannot be read is named in the error, beside the events of the
+// others. A row that has no time or id, or none that an event can have, is read last, as of
+// the first microsecond of the year 1. In place of a missing id it has one that holds for as
+// long as the row stays where it is.
+//
+// Close ends the growing of tables, and itself soon after its context; what is still under
+// way then is named by the error, and closed when it ends.
+type Store struct {
+	*tables
+	db *gorm.DB
+}
+
+type tables = sqlstore.Store
 
 var (
 	_ core.Store    = (*Store)(nil)
@@ -19,35 +32,14 @@ var (
 	_ core.Prompter = (*Store)(nil)
 )
 
-// Save implements [core.Store].
-func (s *Store) Save(ctx context.Context, events []core.Event) error {
-	return s.tables.Save(ctx, events)
-}
-
-// Read implements [core.Reader]. With a tag it reads what has the name of that tag's
-// table, a view too, and the overflow table; without one every table of audits. A table
-// whose columns were changed is read as far as it goes; one that cannot be read is named
-// in the error, beside the events of the others.
-//
-// A row that has no time or id, or none that an event can have, is read last, as of the
-// first microsecond of the year 1. In place of a missing id it has one that holds for as
-// long as the row stays where it is.
-func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
-	return s.tables.Read(ctx, q)
-}
-
 // DDL returns the statements that make the table for tag with columns for fields, for
-// a database in which the application's role may not create. They make what is missing
+// a database in which the application's role may not create. They make what is missing, the schema too,
 // and leave alone what is there.
 func (s *Store) DDL(tag string, fields core.Fields) string { return s.tables.DDL(tag, fields) }
 
 // DB returns the GORM handle on the tables, to query audits with models of your own: the
 // one that [New] was given, or the store's own, which Close closes.
-func (s *Store) DB() *gorm.DB { return s.tables.DB() }
+func (s *Store) DB() *gorm.DB { return s.db }
 
-// Prompt implements [core.Prompter].
-func (s *Store) Prompt() bool { return s.tables.Prompt() }
-
-// Close implements [core.Closer]. It ends the growing of tables and soon after ctx
-// itself; what is still under way then is named by the error, and closed when it ends.
-func (s *Store) Close(ctx context.Context) error { return s.tables.Close(ctx) }
+// Prompt implements [core.Prompter]: pgx gives a connection up when the context ends.
+func (s *Store) Prompt() bool { return true }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,15 +17,18 @@ import (
 // Tables that are known to be locked come last.
 func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstore.RowFailure {
 	l, err := b.take(ctx)
+	w := &writing{backend: b, conn: l}
 	if err != nil {
-		return failAll(nil, batches, err, nil)
+		for _, batch := range batches {
+			w.fail(batch, err)
+		}
+		return w.failures
 	}
 	defer b.give(l)
-	w := &writing{backend: b, conn: l}
 	batches, due := w.withoutLocked(batches)
 	if len(batches) > 0 {
-		if a := w.send(ctx, false, batches...); a.err != nil {
-			w.apart(ctx, a)
+		if failed, err := w.send(ctx, false, batches...); err != nil {
+			w.apart(ctx, batches, failed, err)
 		}
 	}
 	for _, batch := range due {
@@ -43,23 +47,17 @@ type writing struct {
 	down     error // the server is away: nothing more is tried
 }
 
-// attempt is what became of batches that were sent as one transaction.
-type attempt struct {
-	batches []sqlstore.Batch
-	failed  int // the batch that had the error, -1 when that is none in particular
-	err     error
-}
-
-// send sends batches at once; the server runs them as one transaction. With once
-// it passes over ids that are stored already.
-func (w *writing) send(ctx context.Context, once bool, batches ...sqlstore.Batch) attempt {
+// send sends batches at once; the server runs them as one transaction. With once it
+// passes over ids that are stored already. It returns which batch had the error, -1 when
+// that is none in particular.
+func (w *writing) send(ctx context.Context, once bool, batches ...sqlstore.Batch) (failed int, err error) {
 	return w.sendBehind(ctx, once, nil, batches...)
 }
 
 // sendBehind sends statements before the inserts of batches.
-func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, batches ...sqlstore.Batch) attempt {
-	if err := w.lost.settle(ctx, w.conn); err != nil {
-		return attempt{batches, -1, err}
+func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, batches ...sqlstore.Batch) (failed int, err error) {
+	if err := w.conn.settle(ctx); err != nil {
+		return -1, err
 	}
 	rows := 0
 	for _, batch := range batches {
@@ -79,16 +77,16 @@ func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, ba
 	switch {
 	case err == nil:
 	case isConnection(err), failed < 0:
-		return attempt{batches, -1, err}
+		return -1, err
 	default:
-		return attempt{batches, max(0, failed-len(before)), err}
+		return max(0, failed-len(before)), err
 	}
 	for i, batch := range batches {
 		if stored[len(before)+i] < len(batch.Rows) {
 			w.checkStored(ctx, batch)
 		}
 	}
-	return attempt{batches: batches}
+	return -1, nil
 }
 
 // note remembers what an attempt that ended so may have stored.
@@ -130,10 +128,8 @@ func (w *writing) checkStored(ctx context.Context, batch sqlstore.Batch) {
 		})
 		return err
 	}); err != nil {
-		w.failures = failAll(w.failures, []sqlstore.Batch{batch}, err, nil)
-		for i := len(w.failures) - len(batch.Rows); i < len(w.failures); i++ {
-			w.failures[i].Why, w.failures[i].Unknown = sqlstore.Unavailable, true
-		}
+		// Whatever the error is, they may be there.
+		w.fail(batch, fmt.Errorf("looking for what was stored: %v", err))
 		return
 	}
 	missing := batch
@@ -149,79 +145,67 @@ func (w *writing) checkStored(ctx context.Context, batch sqlstore.Batch) {
 // withoutLocked takes the tables out that are known to be locked. It returns those of
 // them that it is time to look at again; the others fail.
 func (w *writing) withoutLocked(batches []sqlstore.Batch) (free, due []sqlstore.Batch) {
-	type locked struct {
-		sqlstore.Batch
-		next time.Time
-	}
-	var again []locked
-	free = batches[:0:0]
 	now := time.Now()
 	for _, batch := range batches {
-		switch next, err := w.locks.holding(batch); {
-		case err == nil:
+		switch h := w.locks.of(batch); {
+		case h == nil:
 			free = append(free, batch)
-		case next.After(now):
-			w.fail(batch, err)
+		case h.next.After(now):
+			w.fail(batch, h.err)
 		default:
-			again = append(again, locked{batch, next})
+			due = append(due, batch)
 		}
 	}
-	slices.SortFunc(again, func(a, b locked) int { return a.next.Compare(b.next) })
-	for _, l := range again {
-		due = append(due, l.Batch)
-	}
+	slices.SortFunc(due, func(a, b sqlstore.Batch) int { return w.locks.of(a).next.Compare(w.locks.of(b).next) })
 	return free, due
 }
 
 // look writes a batch if its table is not locked any more, without waiting for that.
 func (w *writing) look(ctx context.Context, batch sqlstore.Batch) {
-	if !w.locks.mayLook() {
-		_, err := w.locks.holding(batch)
-		w.fail(batch, err)
+	if w.locks.budget() <= 0 {
+		w.fail(batch, w.locks.of(batch).err)
 		return
 	}
 	before := []insert{{sql: "LOCK TABLE " + w.Table(batch.Table.Name) + " IN ROW EXCLUSIVE MODE NOWAIT"}}
 	if batch.Twin != "" {
 		before = append(before, insert{sql: "LOCK TABLE " + w.Table(batch.Twin) + " IN ACCESS SHARE MODE NOWAIT"})
 	}
-	a := w.sendBehind(ctx, true, before, batch)
-	if isLock(a.err) {
-		w.fail(batch, w.locks.met(batch, a.err))
+	_, err := w.sendBehind(ctx, true, before, batch)
+	if isLock(err) {
+		w.fail(batch, w.locks.met(batch, err))
 		return
 	}
-	w.locks.freed(batch)
-	if a.err != nil {
+	delete(w.locks.held, needs(batch))
+	if err != nil {
 		w.careful(ctx, batch)
 	}
 }
 
-// apart goes on after an attempt that failed.
-func (w *writing) apart(ctx context.Context, a attempt) {
-	if a.failed < 0 {
-		for _, batch := range a.batches {
+// apart goes on after batches that failed.
+func (w *writing) apart(ctx context.Context, batches []sqlstore.Batch, failed int, err error) {
+	if failed < 0 {
+		for _, batch := range batches {
 			w.careful(ctx, batch)
 		}
 		return
 	}
-	w.together(ctx, a.batches[:a.failed])
-	if batch := a.batches[a.failed]; isLock(a.err) {
-		w.fail(batch, w.locks.met(batch, a.err))
+	w.together(ctx, batches[:failed])
+	if batch := batches[failed]; isLock(err) {
+		w.fail(batch, w.locks.met(batch, err))
 	} else {
 		w.careful(ctx, batch)
 	}
-	w.together(ctx, a.batches[a.failed+1:])
+	w.together(ctx, batches[failed+1:])
 }
 
 func (w *writing) together(ctx context.Context, batches []sqlstore.Batch) {
-	switch {
-	case len(batches) == 0:
-	case len(batches) == 1, w.down != nil:
-		w.apart(ctx, attempt{batches: batches, failed: -1})
-	default:
-		if a := w.send(ctx, true, batches...); a.err != nil {
-			w.apart(ctx, a)
+	failed, err := -1, w.down
+	if len(batches) > 1 && err == nil {
+		if failed, err = w.send(ctx, true, batches...); err == nil {
+			return
 		}
 	}
+	w.apart(ctx, batches, failed, err)
 }
 
 // maxRefused is how many rows a table may refuse one by one before the rest of
@@ -233,11 +217,11 @@ func (w *writing) careful(ctx context.Context, batch sqlstore.Batch) {
 		w.fail(batch, w.down)
 		return
 	}
-	err := w.send(ctx, true, batch).err
+	_, err := w.send(ctx, true, batch)
 	if err != nil && isConnection(err) && ctx.Err() == nil {
 		// The kept connection was lost, or this one just now: a new one shows
 		// whether the server is away.
-		if err = w.send(ctx, true, batch).err; err != nil && isConnection(err) {
+		if _, err = w.send(ctx, true, batch); err != nil && isConnection(err) {
 			w.down = err
 		}
 	}
@@ -266,16 +250,9 @@ func (w *writing) careful(ctx context.Context, batch sqlstore.Batch) {
 }
 
 func (w *writing) fail(batch sqlstore.Batch, err error) {
-	w.failures = failAll(w.failures, []sqlstore.Batch{batch}, err, w.unknown)
-}
-
-func failAll(failures []sqlstore.RowFailure, batches []sqlstore.Batch, err error, unknown map[int]bool) []sqlstore.RowFailure {
-	for _, batch := range batches {
-		for _, r := range batch.Rows {
-			failures = append(failures, sqlstore.RowFailure{
-				Index: r.Index, Err: err, Why: reasonOf(err, batch.Looked), Unknown: unknown[r.Index] || isUnknown(err),
-			})
-		}
+	for _, r := range batch.Rows {
+		w.failures = append(w.failures, sqlstore.RowFailure{
+			Index: r.Index, Err: err, Why: reasonOf(err, batch.Looked), Unknown: w.unknown[r.Index] || isUnknown(err),
+		})
 	}
-	return failures
 }

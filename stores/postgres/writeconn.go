@@ -22,8 +22,8 @@ type writeConn struct {
 	connect func(context.Context) (*connection, error)
 	used    time.Time  // when it was last seen to work
 	args    binaryArgs // of the write under way
-	// lost is told of the lock of a connection that was lost while it worked.
-	lost func(key int64)
+	// lost are the locks of connections that were lost while they worked, and when.
+	lost map[int64]time.Time
 }
 
 // Times of a connection; tests change them.
@@ -56,7 +56,7 @@ func (l *writeConn) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	if l.connection == nil {
 		var err error
 		if l.connection, err = l.connect(ctx); err != nil {
-			return notConnected{err}
+			return notSent{err}
 		}
 		l.args.out = nil
 	}
@@ -104,7 +104,7 @@ func isSession(err error) bool {
 // server's default is otherwise; what waits for more than the own disk goes on doing so.
 // A table that somebody has locked is not waited for long, because all others would wait
 // with it. The lock is for those who have to know that the transaction is over, see
-// [lostWrites].
+// [writeConn.settle].
 const settings = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
 	WHEN 'off' THEN 'on' WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true),
 	set_config('lock_timeout', $1::text, true), pg_advisory_xact_lock_shared($2::bigint)`
@@ -247,7 +247,7 @@ func (l *writeConn) examine(err error) {
 		key := l.key
 		l.discard()
 		if isUnknown(err) {
-			l.lost(key)
+			l.lost[key] = time.Now()
 		}
 	}
 }

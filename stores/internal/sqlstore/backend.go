@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/auditing-go/auditing/core"
 )
 
@@ -42,8 +40,6 @@ type Backend interface {
 	// does not keep a time of the hour that comes twice when clocks are put back.
 	Keeps(v any, k Kind) bool
 
-	// DB returns the GORM handle, nil when there is none.
-	DB() *gorm.DB
 	// Query runs a SELECT whose columns are all made by Select, or are numbers, and
 	// returns its rows. often says that the same text is likely to come again. It does
 	// not wait for long for a table that somebody has locked.
@@ -82,8 +78,6 @@ type Backend interface {
 	// Reason says why a row was refused, without any value of it.
 	Reason(err error) string
 
-	// Prompt reports whether every call is certain to return when its ctx ends.
-	Prompt() bool
 	// Close closes what is the backend's own, see [CloseWithin].
 	Close(ctx context.Context) error
 }

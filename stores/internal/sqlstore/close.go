@@ -11,11 +11,7 @@ import (
 // does: what is still under way is then closed when it ends, and the error says
 // what that is. Close may be called more than once.
 func (s *Store) Close(ctx context.Context) error {
-	s.mu.Lock()
-	closed := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if closed {
+	if s.closed.Swap(true) {
 		return nil
 	}
 	return errors.Join(s.grower.stop(ctx), s.backend.Close(ctx))

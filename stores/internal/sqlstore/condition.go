@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -44,7 +46,7 @@ func (r *reading) conditions(p *part, bound time.Time, args *params) []string {
 			where = append(where, `"datetime" >= `+args.add(bound, when))
 		}
 	}
-	for _, name := range sortedNames(r.q.Fields) {
+	for _, name := range slices.Sorted(maps.Keys(r.q.Fields)) {
 		if cond := r.fieldCondition(p.source, name, r.q.Fields[name], args.add); cond != "" {
 			where = append(where, cond)
 		}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -75,10 +76,7 @@ func ColumnName(field string) bool {
 }
 
 var reserved = func() map[string]bool {
-	m := map[string]bool{}
-	for _, c := range baseColumns {
-		m[c.Name] = true
-	}
+	m := maps.Clone(isBase)
 	for _, name := range []string{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid", "rowid", "_rowid_"} {
 		m[name] = true
 	}

@@ -2,9 +2,7 @@ package sqlstore
 
 import (
 	"slices"
-	"strings"
 
-	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
 )
 
@@ -119,26 +117,4 @@ func (a *arena) reset() {
 func (s *Store) fitted(v any, k Kind) (any, bool) {
 	v, ok := fits(v, k)
 	return v, ok && s.backend.Keeps(v, k)
-}
-
-// lacks reports whether t could get a column for one of the fields.
-func (s *Store) lacks(t *Table, fields core.Fields) bool {
-	if t.total >= s.cfg.MaxColumns {
-		return false
-	}
-	for name, v := range fields {
-		if _, ok := t.byName[name]; !ok && kindOf(v) != Other && ColumnName(name) && !t.byLower[strings.ToLower(name)] {
-			return true
-		}
-	}
-	return false
-}
-
-func sortedNames(fields core.Fields) []string {
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

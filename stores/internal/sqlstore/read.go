@@ -22,7 +22,7 @@ import (
 // an event can have, is read last, as of the first microsecond of the year 1. In place
 // of a missing id it has one that holds for as long as the row stays where it is.
 func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
-	if s.isClosed() {
+	if s.closed.Load() {
 		return core.Page{}, core.ErrClosed
 	}
 	q = q.Normalize()

@@ -20,7 +20,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	if s.isClosed() {
+	if s.closed.Load() {
 		return core.FailAll(len(events), core.Failure{Err: core.ErrClosed, Retry: true, Lasting: true})
 	}
 	sv := saving{store: s, events: events, arena: s.arenas.Get().(*arena), refused: map[int]error{}, spilled: map[int]bool{}, doubt: map[int]bool{}, looked: map[string]bool{}}
@@ -297,25 +297,12 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 	}
 }
 
-// missing returns the columns that the events would add to t.
+// missing returns the columns that the events would add to t, which is nil when it is not there.
 func (sv *saving) missing(t *Table, indexes []int) []Column {
-	var missing []Column
-	for _, i := range indexes {
-		fields := sv.events[i].Fields
-		if t != nil && !sv.store.lacks(t, fields) {
-			continue
-		}
-		for _, c := range wantedColumns(t, fields, sv.store.cfg.MaxColumns) {
-			if !twin(missing, c.Name) {
-				missing = append(missing, c)
-			}
-		}
+	if t == nil {
+		t = noTable
 	}
-	have := len(baseColumns)
-	if t != nil {
-		have = t.total
-	}
-	return missing[:max(0, min(len(missing), sv.store.cfg.MaxColumns-have))]
+	return t.missing(sv.store.cfg.MaxColumns, sv.events, indexes)
 }
 
 // refuse fails events that neither a table of their own takes nor an overflow table.
@@ -333,7 +320,7 @@ func (sv *saving) refuse(table string, indexes []int) {
 			why = fmt.Errorf("table %q %s", table, foreign)
 		default:
 			why = fmt.Errorf("there is no table %q", table)
-			missing, fields = table, wantedColumns(nil, sv.events[i].Fields, s.cfg.MaxColumns)
+			missing, fields = table, sv.missing(nil, []int{i})
 		}
 		err, lasting := s.withoutOverflow(why, missing, fields)
 		sv.fail(core.Failure{Index: i, Err: err, Retry: true, Lasting: lasting})

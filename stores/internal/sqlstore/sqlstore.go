@@ -11,41 +11,23 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
 )
 
-// Defaults of [Config].
-const (
-	DefaultMaxTables  = 1000
-	DefaultMaxColumns = 250
-)
-
-// Config sets up a [Store]. Its zero value works.
+// Config is what the packages' own have in common, where the fields are explained.
 type Config struct {
-	// Prefix begins the name of every table, to keep them apart in a shared
-	// database. It may hold a-z, 0-9 and _, at most 32 of them. No store's prefix may
-	// begin with another's, and none at all begins every one: such stores would share
-	// tables. A schema of its own keeps a store apart in any case.
-	Prefix string
-	// Fixed forbids to create or alter anything. An event without a table goes to
-	// audit_overflow, a field without a column to audit_extra, and a warning or the
-	// error shows the statement that is missing.
-	Fixed bool
-	// MaxTables is how many tables of audits there may be; further tags share
-	// audit_overflow. Defaults to [DefaultMaxTables].
-	MaxTables int
-	// MaxColumns is how many columns a table may have; further fields share
-	// audit_extra. Defaults to [DefaultMaxColumns].
+	Fixed      bool
+	Prefix     string
+	MaxTables  int
 	MaxColumns int
-	// Logger receives warnings; never values. Defaults to [slog.Default].
-	Logger *slog.Logger
+	Logger     *slog.Logger
 }
 
-// Store is a [core.Store] and a [core.Reader] over SQL tables. It is safe for
-// concurrent use.
+// Store is what the packages' own have in common. It is safe for concurrent use.
 type Store struct {
 	backend Backend
 	cfg     Config
@@ -53,26 +35,26 @@ type Store struct {
 	grower  grower
 	arenas  sync.Pool // of *arena
 
+	closed atomic.Bool
+
 	mu     sync.Mutex
-	closed bool
 	warned map[string]map[string]bool // by kind, by key
 }
 
-var (
-	_ core.Store    = (*Store)(nil)
-	_ core.Reader   = (*Store)(nil)
-	_ core.Closer   = (*Store)(nil)
-	_ core.Prompter = (*Store)(nil)
-)
-
-// Pool returns the connection pool of a handle that applications have, for a [Backend].
-func Pool(db *gorm.DB) (*sql.DB, error) {
+// Pool returns the connection pool of an application's handle on a database of that dialect.
+func Pool(db *gorm.DB, dialect string) (*sql.DB, error) {
+	if db == nil {
+		return nil, errors.New("auditing: the *gorm.DB is nil: pass one from gorm.Open")
+	}
+	if name := db.Dialector.Name(); name != dialect {
+		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of %s", name, dialect)
+	}
 	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
-		return nil, errors.New("the *gorm.DB is a transaction, and what is audited is no part of it: pass the one from gorm.Open")
+		return nil, errors.New("auditing: the *gorm.DB is a transaction, and what is audited is no part of it: pass the one from gorm.Open")
 	}
 	pool, err := db.DB()
 	if err != nil {
-		return nil, fmt.Errorf("the *gorm.DB has no connection pool: pass the one from gorm.Open: %w", err)
+		return nil, fmt.Errorf("auditing: the *gorm.DB has no connection pool: pass the one from gorm.Open: %w", err)
 	}
 	return pool, nil
 }
@@ -84,10 +66,10 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if cfg.MaxTables <= 0 {
-		cfg.MaxTables = DefaultMaxTables
+		cfg.MaxTables = 1000
 	}
 	if cfg.MaxColumns <= 0 {
-		cfg.MaxColumns = DefaultMaxColumns
+		cfg.MaxColumns = 250
 	}
 	s := &Store{backend: backend, cfg: cfg, warned: map[string]map[string]bool{}}
 	s.arenas.New = func() any { return new(arena) }
@@ -107,30 +89,15 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// DB returns the GORM handle on the tables, to query audits with models of your
-// own: the one that the store was given, or its own, which Close closes. It is nil
-// for an SQLite database that the store opened itself.
-func (s *Store) DB() *gorm.DB { return s.backend.DB() }
-
-// Prompt implements [core.Prompter].
-func (s *Store) Prompt() bool { return s.backend.Prompt() }
-
-// DDL returns the statements that make the table for tag with columns for
-// fields, for a database in which the application's role may not create. They make
-// what is missing, the schema too, and leave alone what is there.
+// DDL returns the statements that make what is missing of the table for tag with columns
+// for fields.
 func (s *Store) DDL(tag string, fields core.Fields) string {
 	e := core.Event{Tag: tag, Fields: fields}.Normalize(0)
 	name, ok := s.tableName(e.Tag)
 	if !ok {
 		return s.backend.DDL(s.overflowName(), nil)
 	}
-	return s.backend.DDL(name, wantedColumns(nil, e.Fields, s.cfg.MaxColumns))
-}
-
-func (s *Store) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
+	return s.backend.DDL(name, noTable.missing(s.cfg.MaxColumns, []core.Event{e}, []int{0}))
 }
 
 func (s *Store) logger() *slog.Logger {

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,11 +28,13 @@ const (
 	Interval  // a span of time, as in tables of the Python library
 )
 
-// kindNames are the types of kinds as messages name them.
-var kindNames = [...]string{"another", "text", "bigint", "double precision", "boolean", "timestamptz", "bytea", "jsonb", "uuid", "timestamp", "interval"}
+// String returns the type of a kind's columns, as statements and messages name it.
+func (k Kind) String() string {
+	return [...]string{"another", "text", "bigint", "double precision", "boolean", "timestamptz", "bytea", "jsonb", "uuid", "timestamp", "interval"}[k]
+}
 
 // typeName is the type of a column as messages name it.
-func (c Column) typeName() string { return cmp.Or(c.Type, kindNames[c.Kind]) }
+func (c Column) typeName() string { return cmp.Or(c.Type, c.Kind.String()) }
 
 // Column is a column of a table.
 type Column struct {
@@ -51,13 +54,15 @@ var baseColumns = []Column{
 }
 
 // isBase are the names of the base columns.
-var isBase = func() map[string]bool {
+var isBase = names(baseColumns)
+
+func names(columns []Column) map[string]bool {
 	m := map[string]bool{}
-	for _, c := range baseColumns {
+	for _, c := range columns {
 		m[c.Name] = true
 	}
 	return m
-}()
+}
 
 // leadingColumns is how many of the base columns stand before the fields.
 const leadingColumns = 5
@@ -66,14 +71,14 @@ const leadingColumns = 5
 func BaseColumns() []Column { return append([]Column(nil), baseColumns...) }
 
 // CreateTable returns the statement that makes a table, unless it is there, with the
-// base columns and these fields. name is quoted, types spells the kinds, key is what makes
-// audit_id the key, and constraints follow the columns.
-func CreateTable(name string, types map[Kind]string, key string, fields []Column, constraints ...string) string {
+// base columns and these fields. name is quoted, key is what makes audit_id the key, and
+// constraints follow the columns.
+func CreateTable(name, key string, fields []Column, constraints ...string) string {
 	base := BaseColumns()
 	columns := slices.Concat(base[:leadingColumns], fields, base[leadingColumns:])
 	lines := make([]string, len(columns))
 	for i, c := range columns {
-		lines[i] = Quote(c.Name) + " " + types[c.Kind]
+		lines[i] = c.definition()
 		switch c.Name {
 		case "audit_id":
 			lines[i] += " " + key
@@ -82,6 +87,21 @@ func CreateTable(name string, types map[Kind]string, key string, fields []Column
 		}
 	}
 	return "CREATE TABLE IF NOT EXISTS " + name + " (" + strings.Join(append(lines, constraints...), ", ") + ")"
+}
+
+// AddColumn returns what adds a column in an ALTER TABLE.
+func AddColumn(c Column) string { return "ADD COLUMN " + c.definition() }
+
+func (c Column) definition() string { return Quote(c.Name) + " " + c.Kind.String() }
+
+// ColumnsIn returns the columns that a query for [Relation]s has put into one text: their
+// names and types in turn, as columnOf understands them, between characters that no name has.
+func ColumnsIn(text string, columnOf func(name, typ string) Column) (columns []Column) {
+	words := strings.Split(text, "\x1e")
+	for i := 0; i+1 < len(words); i += 2 {
+		columns = append(columns, columnOf(words[i], words[i+1]))
+	}
+	return columns
 }
 
 // Lacking returns those of want that have lacks, whatever their case, and only so many
@@ -160,28 +180,33 @@ func fits(v any, k Kind) (any, bool) {
 	return v, k != Other && kindOf(v) == k
 }
 
-// wantedColumns returns the columns that fields would add to t, which may be nil,
-// in the order of their names.
-func wantedColumns(t *Table, fields core.Fields, maxColumns int) []Column {
-	var wanted []Column
-	total := len(baseColumns)
-	if t != nil {
-		total = t.total
+// noTable is one that is not there yet.
+var noTable = newTable(Relation{Columns: baseColumns})
+
+// missing returns the columns that these events would add to t, in the order of their
+// names. There may be no more than most with those that t has.
+func (t *Table) missing(most int, events []core.Event, indexes []int) []Column {
+	var kinds map[string]Kind
+	for _, i := range indexes {
+		for name, v := range events[i].Fields {
+			if _, ok := t.byName[name]; ok || t.total >= most || kinds[name] != Other {
+				continue
+			}
+			if k := kindOf(v); k != Other && ColumnName(name) && !t.byLower[strings.ToLower(name)] {
+				if kinds == nil {
+					kinds = map[string]Kind{}
+				}
+				kinds[name] = k
+			}
+		}
 	}
-	for _, name := range sortedNames(fields) {
-		kind := kindOf(fields[name])
-		if kind == Other || !ColumnName(name) || t != nil && t.byLower[strings.ToLower(name)] {
-			continue
+	var missing []Column
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		if !twin(missing, name) && t.total+len(missing) < most {
+			missing = append(missing, Column{Name: name, Kind: kinds[name]})
 		}
-		if twin(wanted, name) {
-			continue
-		}
-		if total+len(wanted) >= maxColumns {
-			break
-		}
-		wanted = append(wanted, Column{Name: name, Kind: kind})
 	}
-	return wanted
+	return missing
 }
 
 func twin(columns []Column, name string) bool {

@@ -12,23 +12,17 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core/auditjson"
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// types are the declared types of columns: SQLite keeps any, and they tell a
-// later process what a column holds.
-var types = map[sqlstore.Kind]string{
-	sqlstore.Text: "text", sqlstore.Int: "bigint", sqlstore.Float: "double precision", sqlstore.Bool: "boolean",
-	sqlstore.Time: "timestamptz", sqlstore.Bytes: "bytea", sqlstore.JSON: "jsonb", sqlstore.UUID: "uuid",
-}
-
+// kinds are the kinds of the declared types: SQLite keeps any, and they tell a later
+// process what a column holds.
 var kinds = func() map[string]sqlstore.Kind {
 	m := map[string]sqlstore.Kind{}
-	for k, t := range types {
-		m[t] = k
+	for k := sqlstore.Text; k <= sqlstore.UUID; k++ {
+		m[k.String()] = k
 	}
 	return m
 }()
@@ -109,12 +103,7 @@ func relations(ctx context.Context, q querier, names []string) ([]sqlstore.Relat
 		if rel.Table {
 			rel.Place = place
 		}
-		if columns.Valid {
-			words := strings.Split(columns.String, "\x1e")
-			for i := 0; i+1 < len(words); i += 2 {
-				rel.Columns = append(rel.Columns, columnOf(words[i], words[i+1]))
-			}
-		}
+		rel.Columns = sqlstore.ColumnsIn(columns.String, columnOf)
 		if names != nil || rel.Audits() {
 			all = append(all, rel)
 		}
@@ -169,14 +158,14 @@ func (b *backend) Grow(ctx context.Context, table string, fields []sqlstore.Colu
 // create makes the indexes as constraints: these need no names, which stay behind
 // when the table is renamed and would be taken when it is made again.
 func (b *backend) create(table string, fields []sqlstore.Column) string {
-	return sqlstore.CreateTable(b.Table(table), types, "NOT NULL PRIMARY KEY", fields,
+	return sqlstore.CreateTable(b.Table(table), "NOT NULL PRIMARY KEY", fields,
 		`UNIQUE ("datetime", "audit_id")`, `UNIQUE ("username", "datetime", "audit_id")`)
 }
 
 func (b *backend) adds(table string, fields []sqlstore.Column) []string {
 	statements := make([]string, len(fields))
 	for i, c := range fields {
-		statements[i] = "ALTER TABLE " + b.Table(table) + " ADD COLUMN " + sqlstore.Quote(c.Name) + " " + types[c.Kind]
+		statements[i] = "ALTER TABLE " + b.Table(table) + " " + sqlstore.AddColumn(c)
 	}
 	return statements
 }
@@ -220,9 +209,6 @@ func (b *backend) Query(ctx context.Context, _ bool, query string, args ...any) 
 	}
 	return all, d.explain(rows.Err())
 }
-
-// DB implements [sqlstore.Backend].
-func (b *backend) DB() *gorm.DB { return b.db }
 
 // Table implements [sqlstore.Backend].
 func (b *backend) Table(name string) string { return sqlstore.Quote(name) }
@@ -391,6 +377,3 @@ func (b *backend) Value(raw any, k sqlstore.Kind) (any, error) {
 	}
 	return nil, fmt.Errorf("unexpected %T", raw)
 }
-
-// Prompt implements [sqlstore.Backend]: a disk that hangs hangs whoever syncs it.
-func (b *backend) Prompt() bool { return false }

@@ -55,7 +55,7 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("auditing: opening SQLite: %w", err)
 	}
 	// GORM's dialect of SQLite compiles a second SQLite with cgo, so none is opened here.
-	store, err := open(ctx, &backend{file: file, own: true, dsn: parsed}, cfg)
+	store, err := open(ctx, &backend{file: file, own: true, dsn: parsed}, nil, cfg)
 	if err != nil {
 		file.close()
 		return nil, err
@@ -68,15 +68,9 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 // goroutine holds a transaction on this database waits for itself and fails when
 // its time is over. Audit after the commit, or use a file of its own.
 func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
-	if db == nil {
-		return nil, errors.New("auditing: the *gorm.DB is nil: pass one from gorm.Open")
-	}
-	if name := db.Dialector.Name(); name != "sqlite" {
-		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of sqlite", name)
-	}
-	pool, err := sqlstore.Pool(db)
+	pool, err := sqlstore.Pool(db, "sqlite")
 	if err != nil {
-		return nil, fmt.Errorf("auditing: %w", err)
+		return nil, err
 	}
 	file := &database{pool: pool}
 	if err := pool.QueryRowContext(ctx, "SELECT coalesce(max(file), '') FROM pragma_database_list WHERE name = 'main'").Scan(&file.path); err != nil {
@@ -86,23 +80,20 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 		// A VFS of the application may keep it elsewhere than in a file of that name.
 		file.file, _ = fileid.At(file.path)
 	}
-	return open(ctx, &backend{file: file, db: db}, cfg)
+	return open(ctx, &backend{file: file}, db, cfg)
 }
 
-func open(ctx context.Context, b *backend, cfg Config) (*Store, error) {
+func open(ctx context.Context, b *backend, db *gorm.DB, cfg Config) (*Store, error) {
 	b.turn, b.log = make(chan struct{}, 1), cfg.Logger
-	s, err := sqlstore.New(ctx, b, sqlstore.Config{
-		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
-	})
+	s, err := sqlstore.New(ctx, b, sqlstore.Config(cfg))
 	if err != nil {
 		return nil, err
 	}
-	return &Store{s}, nil
+	return &Store{s, db}, nil
 }
 
 // backend implements [sqlstore.Backend].
 type backend struct {
-	db  *gorm.DB
 	own bool // the file was opened by us, with this dsn
 	dsn dsn
 	log *slog.Logger
