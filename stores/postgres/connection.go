@@ -18,10 +18,6 @@ type connection struct {
 	// unnamed says that statements are not to be prepared under names.
 	unnamed bool
 	pooled  bool // a pooler stands before the server
-	// prepared are the names of the statements that the server has prepared, by text;
-	// columns is how many arguments they have.
-	prepared map[string]string
-	columns  int
 	// key is of the lock that each of its transactions holds.
 	key int64
 }
@@ -74,7 +70,7 @@ func kept(ctx context.Context, pool *sql.DB) (*connection, error) {
 		return nil, err
 	}
 	now := time.Now()
-	c := &connection{conn: conn, born: now, expires: now.Add(lifetime()), prepared: map[string]string{}, key: rand.Int64()}
+	c := &connection{conn: conn, born: now, expires: now.Add(lifetime()), key: rand.Int64()}
 	if err := c.raw(func(pc *pgx.Conn) error {
 		var err error
 		c.pooled, err = greet(ctx, pc)

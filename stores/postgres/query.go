@@ -60,7 +60,7 @@ func (b *backend) query(ctx context.Context, often bool, query string, params []
 		}
 		var keep *prepared
 		if often && !b.pooled && c.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-			keep = preparedOn(c.Conn().PgConn())
+			keep = preparedOn(c.Conn().PgConn(), maxReadText)
 		}
 		rows, err = pipeline(ctx, c.Conn().PgConn(), keep, query, params)
 		if state := sqlState(err); keep != nil && (state == "26000" || state == "42P05") {
@@ -73,59 +73,15 @@ func (b *backend) query(ctx context.Context, often bool, query string, params []
 	return rows, lost, err
 }
 
-// prepared is what reading has prepared on a connection.
-type prepared struct {
-	names map[string]bool
-	bytes int // of the statements' texts
-}
-
-// maxReadText bounds the texts of what a connection has prepared for reading, all of which the
-// server keeps, and its plans, too. A first page and the next ones of a thousand tables have room.
-const maxReadText = 512 << 10
-
-// preparedOn is kept with the connection itself, which is the pool's.
-func preparedOn(c *pgconn.PgConn) *prepared {
-	const key = "auditing"
-	p, ok := c.CustomData()[key].(*prepared)
-	if !ok {
-		p = &prepared{names: map[string]bool{}}
-		c.CustomData()[key] = p
-	}
-	return p
-}
-
-// forget has the server drop all.
-func (k *prepared) forget(p *pgconn.Pipeline) {
-	for name := range k.names {
-		p.SendDeallocate(name)
-	}
-	*k = prepared{names: map[string]bool{}}
-}
-
-// send sends a statement, which it prepares unless it was.
-func (k *prepared) send(p *pgconn.Pipeline, query string, params [][]byte) {
-	name := statementName(query)
-	if !k.names[name] {
-		if k.bytes+len(query) > maxReadText {
-			k.forget(p)
-		}
-		p.SendPrepare(name, query, nil)
-		k.names[name] = true
-		k.bytes += len(query)
-	}
-	p.SendQueryPrepared(name, params, nil, nil)
-}
-
 // pipeline sends a statement, behind the time limit for locks, and returns its rows.
 func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, query string, params [][]byte) (rows [][]any, err error) {
 	p := c.StartPipeline(ctx)
+	setting := readLockTimeout
 	if keep != nil {
-		keep.send(p, withoutPlanning, nil)
-		keep.send(p, query, params)
-	} else {
-		p.SendQueryParams(readLockTimeout, nil, nil, nil, nil)
-		p.SendQueryParams(query, params, nil, nil, nil)
+		setting = withoutPlanning
 	}
+	keep.send(p, setting, len(setting), nil, nil)
+	keep.send(p, query, len(query), params, nil)
 	err = p.Sync()
 	for n := 0; err == nil; {
 		var result any
@@ -154,13 +110,7 @@ func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, query strin
 	if closeErr := p.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil && keep != nil && !c.IsClosed() {
-		// What the server has prepared before the error is not known.
-		p := c.StartPipeline(ctx)
-		keep.forget(p)
-		_ = p.Sync()
-		_ = p.Close()
-	}
+	keep.end(ctx, c, err)
 	if err != nil {
 		return nil, err
 	}

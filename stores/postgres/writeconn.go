@@ -3,10 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -114,23 +111,18 @@ func (c *connection) settingsParams(wait time.Duration) [][]byte {
 	return [][]byte{strconv.AppendInt(nil, wait.Milliseconds(), 10), binary.BigEndian.AppendUint64(nil, uint64(c.key))}
 }
 
-// maxPrepared bounds what a connection prepares, counted in columns: one costs the server
-// about as much as another, whichever statement it is in. Two statements for each of a
-// thousand tables of ordinary width have room.
-const maxPrepared = 30_000
-
 // run sends inserts in one round trip; the server runs them as one transaction, in which
 // each waits for somebody's lock at most so long. It returns how many rows each has
 // stored, and which had the error, -1 when that is none in particular.
 func (l *writeConn) run(ctx context.Context, inserts []insert, wait time.Duration) (stored []int, failed int, err error) {
 	stored, failed = make([]int, len(inserts)), -1
 	err = l.use(ctx, func(c *pgx.Conn) (err error) {
-		failed, err = l.send(ctx, c, inserts, wait, stored)
+		failed, err = l.send(ctx, c.PgConn(), inserts, wait, stored)
 		if state := sqlState(err); !l.unnamed && (state == "26000" || state == "42P05") {
 			// Somebody else prepares on this session or discards what is prepared, as
 			// behind a pooler that did not show itself.
 			l.unnamed = true
-			failed, err = l.send(ctx, c, inserts, wait, stored)
+			failed, err = l.send(ctx, c.PgConn(), inserts, wait, stored)
 		}
 		return err
 	})
@@ -161,79 +153,28 @@ func results(p *pgconn.Pipeline, stored []int) (failed int, err error) {
 }
 
 // send returns which of the inserts failed, -1 when that is none in particular.
-func (l *writeConn) send(ctx context.Context, c *pgx.Conn, inserts []insert, wait time.Duration, stored []int) (failed int, err error) {
-	need := 0
+func (l *writeConn) send(ctx context.Context, c *pgconn.PgConn, inserts []insert, wait time.Duration, stored []int) (failed int, err error) {
+	var keep *prepared
+	if !l.unnamed {
+		keep = preparedOn(c, maxWriteColumns)
+	}
+	p := c.StartPipeline(ctx)
+	c.Frontend().Send(l.args.room(sizeOf(inserts)))
+	params := l.settingsParams(wait)
+	keep.send(p, settings, len(params), params, binaryFormat)
 	for _, in := range inserts {
-		need += len(in.params)
-	}
-	if !l.unnamed && l.columns > 0 && l.columns+need > maxPrepared {
-		if err := c.DeallocateAll(ctx); err != nil {
-			return -1, notSent{err}
-		}
-		clear(l.prepared)
-		l.columns = 0
-	}
-	named := !l.unnamed && need <= maxPrepared
-	p := c.PgConn().StartPipeline(ctx)
-	c.PgConn().Frontend().Send(l.args.room(sizeOf(inserts)))
-	var fresh []string
-	send := func(sql string, params [][]byte) {
-		if !named {
-			p.SendQueryParams(sql, params, nil, binaryFormat, nil)
-			return
-		}
-		name, ok := l.prepared[sql]
-		if !ok {
-			name = statementName(sql)
-			p.SendPrepare(name, sql, nil)
-			l.prepared[sql] = name
-			l.columns += len(params)
-			fresh = append(fresh, sql)
-		}
-		p.SendQueryPrepared(name, params, binaryFormat, nil)
-	}
-	send(settings, l.settingsParams(wait))
-	for _, in := range inserts {
-		send(in.sql, in.params)
+		keep.send(p, in.sql, len(in.params), in.params, binaryFormat)
 	}
 	failed = -1
 	if err = p.Sync(); err == nil {
 		failed, err = results(p, stored)
 	}
 	err = cmp.Or(err, p.Close())
-	var pgErr *pgconn.PgError
-	if err != nil && errors.As(err, &pgErr) && len(fresh) > 0 {
-		// Which of them the server has prepared before the error is not known: none is
-		// taken for prepared, and none is in the way of its next name.
-		for _, sql := range fresh {
-			delete(l.prepared, sql)
-		}
-		l.forget(ctx, c, fresh)
-	}
+	keep.end(ctx, c, err)
 	return failed, err
 }
 
-// forget has the server drop statements that it may have prepared.
-func (l *writeConn) forget(ctx context.Context, c *pgx.Conn, statements []string) {
-	if c.IsClosed() {
-		return
-	}
-	p := c.PgConn().StartPipeline(ctx)
-	for _, sql := range statements {
-		p.SendDeallocate(statementName(sql))
-	}
-	_ = p.Sync()
-	_ = p.Close()
-}
-
 var binaryFormat = []int16{pgx.BinaryFormatCode}
-
-// statementName names a statement after its text, so that whoever comes upon the name
-// finds the same statement behind it.
-func statementName(sql string) string {
-	sum := sha256.Sum256([]byte(sql))
-	return "auditing_" + hex.EncodeToString(sum[:16])
-}
 
 // examine drops a connection that was lost, and remembers what may still be at work
 // behind it.
