@@ -120,14 +120,11 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	pool.SetMaxOpenConns(openConns)
 	pool.SetConnMaxLifetime(maxAge)
 	db, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
-	if err == nil {
-		var store *Store
-		if store, err = open(ctx, db, pool, cfg, &connector{kept: stdlib.OpenDB(*conn)}); err == nil {
-			return store, nil
-		}
+	if err != nil {
+		pool.Close()
+		return nil, err
 	}
-	pool.Close()
-	return nil, err
+	return open(ctx, db, pool, cfg, &connector{kept: stdlib.OpenDB(*conn)})
 }
 
 // openConns is how many connections a store that opened its own pool uses at most,
@@ -151,35 +148,34 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 }
 
 func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*Store, error) {
-	b, err := newBackend(ctx, pool, cfg, conns)
-	if err != nil {
-		_ = conns.close()
-		return nil, err
+	b := &backend{
+		pool: pool, own: conns.app == nil, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1),
+		adopting: map[string]bool{}, statements: map[statementKey]string{},
 	}
-	if err := b.connect(ctx); err != nil {
-		b.Close(context.WithoutCancel(ctx))
-		return nil, fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
-	}
-	s, err := sqlstore.New(ctx, b, sqlstore.Config{
-		Prefix: cfg.Prefix, Fixed: cfg.Fixed, MaxTables: cfg.MaxTables, MaxColumns: cfg.MaxColumns, Logger: cfg.Logger,
-	})
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.give(&writeConn{connect: conns.connect, lost: map[int64]time.Time{}})
+	s, err := b.start(ctx)
 	if err != nil {
 		b.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
-	b.resumeBackfill(ctx)
 	return &Store{s, db}, nil
 }
 
-func newBackend(ctx context.Context, pool *sql.DB, cfg Config, conns *connector) (*backend, error) {
-	own := conns.app == nil
-	b := &backend{pool: pool, own: own, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1), adopting: map[string]bool{}, statements: map[statementKey]string{}}
-	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.give(&writeConn{connect: conns.connect, lost: map[int64]time.Time{}})
+func (b *backend) start(ctx context.Context) (*sqlstore.Store, error) {
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	return b, nil
+	if err := b.connect(ctx); err != nil {
+		return nil, fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+	}
+	s, err := sqlstore.New(ctx, b, sqlstore.Config{
+		Prefix: b.cfg.Prefix, Fixed: b.cfg.Fixed, MaxTables: b.cfg.MaxTables, MaxColumns: b.cfg.MaxColumns, Logger: b.cfg.Logger,
+	})
+	if err == nil {
+		b.resumeBackfill(ctx)
+	}
+	return s, err
 }
 
 // backend implements [sqlstore.Backend].
