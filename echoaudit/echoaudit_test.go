@@ -1,7 +1,9 @@
 package echoaudit_test
 
 import (
+	"bytes"
 	"errors"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -233,6 +235,32 @@ func TestErrorHandler(t *testing.T) {
 		echoaudit.Middleware(rec.Recorder(), echoaudit.User(func(echo.Context) (string, error) { return "alice", nil })))
 	if !called || rec.Last("failed").Request.Path != "/x" || len(rec.Events()) != 1 {
 		t.Errorf("%+v", rec.Events())
+	}
+}
+
+// The server removes the files of an upload by the request that it made.
+func TestUploadReachesTheServer(t *testing.T) {
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	if err := errors.Join(form.WriteField("k", "v"), form.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/x", &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	replace := func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.SetRequest(c.Request().Clone(c.Request().Context()))
+			return next(c)
+		}
+	}
+	serve(echo.New(), r, func(c echo.Context) error {
+		if c.FormValue("k") != "v" {
+			t.Error("the form was not read")
+		}
+		return nil
+	}, echoaudit.Middleware(nil), replace)
+	if r.MultipartForm == nil {
+		t.Error("the form did not reach the request that arrived")
 	}
 }
 

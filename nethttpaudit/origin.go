@@ -122,12 +122,15 @@ func (o *Origin) End() {
 	if o.over || o.entry == nil {
 		return
 	}
-	inner := o.inner
+	arrived, inner := o.entry, o.inner
+	if o.adapter.framework.InPlace {
+		arrived = o.inner
+	}
 	if o.c != nil {
 		inner = o.adapter.framework.Request(o.c)
 	}
 	if o.c == nil || o.leads(inner) {
-		handBack(o.entry, inner)
+		handBack(arrived, inner)
 	}
 	o.over, o.c = true, nil
 }
@@ -135,11 +138,11 @@ func (o *Origin) End() {
 // handBack gives the request that arrived what net/http looks for in it when the
 // handler has returned: the server removes the files of an upload, and layers
 // outside read the pattern that matched.
-func handBack(entry, inner *http.Request) {
-	if entry.MultipartForm == nil && inner.MultipartForm != nil {
-		entry.MultipartForm = inner.MultipartForm
+func handBack(arrived, inner *http.Request) {
+	if arrived.MultipartForm == nil && inner.MultipartForm != nil {
+		arrived.MultipartForm = inner.MultipartForm
 	}
-	if entry.Pattern == "" && inner.Pattern != "" {
-		entry.Pattern = inner.Pattern
+	if arrived.Pattern == "" && inner.Pattern != "" {
+		arrived.Pattern = inner.Pattern
 	}
 }
