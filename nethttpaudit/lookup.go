@@ -269,7 +269,7 @@ func (l *lookup) session(store sessions.Store, name string) (*sessions.Session, 
 		return session, err
 	}
 	r := l.copies()
-	session, err = await(l, func() (*sessions.Session, error) { return store.Get(r, name) })
+	session, err = await(l, func(name string) (*sessions.Session, error) { return store.Get(r, name) }, name)
 	if err != nil || session == nil || ok || l.origin.Over() {
 		return session, err
 	}
@@ -286,11 +286,10 @@ func (l *lookup) session(store sessions.Store, name string) (*sessions.Session, 
 
 // await runs f on a goroutine of its own, and returns what it does unless the audit's
 // time ends first.
-func await[T any](l *lookup, f func() (T, error)) (T, error) {
+func await[A, T any](l *lookup, f func(A) (T, error), argument A) (T, error) {
 	type answer struct {
 		value T
 		err   error
-		panic any
 	}
 	answers := make(chan answer, 2) // one is waited for
 	timer := time.AfterFunc(time.Until(l.deadline), func() {
@@ -301,14 +300,13 @@ func await[T any](l *lookup, f func() (T, error)) (T, error) {
 	go func() {
 		a := answer{err: errGone}
 		defer func() {
-			a.panic = recover()
+			if p := recover(); p != nil {
+				a.err = fmt.Errorf("what looks up the user panicked: %v", p)
+			}
 			answers <- a
 		}()
-		a.value, a.err = f()
+		a.value, a.err = f(argument)
 	}()
 	a := <-answers
-	if a.panic != nil {
-		panic(a.panic)
-	}
 	return a.value, a.err
 }

@@ -115,7 +115,7 @@ func userOption[A any](f func(A) (string, error), argument func(*lookup, *http.R
 			if err != nil {
 				return "", err
 			}
-			user, err := await(l, func() (string, error) { return f(a) })
+			user, err := await(l, f, a)
 			if lost := l.lost.Load(); lost != nil {
 				return "", *lost
 			}
