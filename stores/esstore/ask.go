@@ -13,15 +13,12 @@ func (s *Store) ask(ctx context.Context, r request) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	for tries := 1; ; tries++ {
-		a, _, err = s.do(ctx, r)
+		a, err = s.do(ctx, r)
 		busy := err == nil && (a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout || a.status >= 500)
 		if err == nil && !busy || ctx.Err() != nil {
 			return a, err
 		}
-		if err != nil && tries >= askTries {
-			return a, err
-		}
-		if sleep(ctx, max(core.Backoff(tries, minBackoff, maxBackoff), a.retryAfter())) != nil {
+		if err != nil && tries >= askTries || sleep(ctx, max(core.Backoff(tries, minBackoff, maxBackoff), a.retryAfter())) != nil {
 			return a, err
 		}
 	}

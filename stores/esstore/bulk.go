@@ -24,7 +24,7 @@ const (
 // reply is the answer to one bulk request.
 type reply struct {
 	verdict verdict
-	items   []itemReply   // of answered; nil when all are created
+	items   []itemReply   // of answered
 	err     error         // of the others
 	unknown bool          // of again: it may have been carried out
 	after   time.Duration // what the server asks to wait
@@ -62,7 +62,7 @@ func uncertain(status int) bool {
 }
 
 // bulk sends one body of n documents.
-func (s *Store) bulk(ctx context.Context, body []byte, n int) (r reply, reusable bool) {
+func (s *Store) bulk(ctx context.Context, body []byte, n int) reply {
 	s.count.requests.Add(1)
 	// The server must not wait for a shard longer than we wait for the server.
 	wait := s.attemptTime(ctx) * 4 / 5
@@ -70,57 +70,21 @@ func (s *Store) bulk(ctx context.Context, body []byte, n int) (r reply, reusable
 	if s.cfg.Route == nil {
 		path = "/" + s.cfg.Index + "/_bulk"
 	}
-	a, reusable, err := s.do(ctx, request{
+	a, err := s.do(ctx, request{
 		method: http.MethodPost, path: path, contentType: ndjsonType, body: body, limit: maxAnswer,
 		query: "filter_path=errors,error,items.create.status,items.create.error&timeout=" + strconv.FormatInt(max(1, wait.Milliseconds()), 10) + "ms",
 	})
 	if err != nil {
-		return reply{verdict: again, err: fmt.Errorf("auditing: %w", err), unknown: !errors.Is(err, errNotSent)}, reusable
+		return reply{verdict: again, err: fmt.Errorf("auditing: %w", err), unknown: !errors.Is(err, errNotSent)}
 	}
-	return readReply(a, n), reusable
+	return readReply(a, n)
 }
 
 var errUnreadable = errors.New("the server's answer cannot be read, or is not about every event")
 
-// allCreated reports whether body says, in the servers' own form, that n documents were
-// created, which is nearly always so.
-func allCreated(body []byte, n int) bool {
-	const begin, one, end = `{"errors":false,"items":[`, `{"create":{"status":201}}`, `]}`
-	if n == 0 || len(body) != len(begin)+n*(len(one)+1)-1+len(end) || string(body[:len(begin)]) != begin {
-		return false
-	}
-	for body = body[len(begin):]; string(body[:len(one)]) == one; body = body[len(one)+1:] {
-		if n--; n == 0 {
-			return string(body[len(one):]) == end
-		}
-		if body[len(one)] != ',' {
-			return false
-		}
-	}
-	return false
-}
-
 func readReply(a answer, n int) reply {
 	if a.status == http.StatusOK {
-		if allCreated(a.body, n) {
-			return reply{verdict: answered}
-		}
-		var body struct {
-			Items []struct {
-				Create *itemReply `json:"create"`
-			} `json:"items"`
-		}
-		r := reply{verdict: answered, items: make([]itemReply, n)}
-		if json.Unmarshal(a.body, &body) != nil || len(body.Items) != n {
-			return reply{verdict: again, err: fmt.Errorf("auditing: %w", errUnreadable), unknown: true}
-		}
-		for i, item := range body.Items {
-			if item.Create == nil || item.Create.Status == 0 {
-				return reply{verdict: again, err: fmt.Errorf("auditing: %w", errUnreadable), unknown: true}
-			}
-			r.items[i] = *item.Create
-		}
-		return r
+		return readItems(a.body, n)
 	}
 	failure := a.failure()
 	r := reply{verdict: again, err: fmt.Errorf("auditing: %w", failure), unknown: uncertain(a.status), after: a.retryAfter()}
@@ -130,6 +94,25 @@ func readReply(a answer, n int) reply {
 	case a.status == http.StatusBadRequest, a.status == http.StatusForbidden && failure.reason == nil:
 		// A filter in front of the server looks into the events, too.
 		r.verdict = rejected
+	}
+	return r
+}
+
+// readItems reads an answer to n documents; one that is not about all of them says nothing.
+func readItems(body []byte, n int) reply {
+	var found struct {
+		Items []struct {
+			Create itemReply `json:"create"`
+		} `json:"items"`
+	}
+	r := reply{verdict: answered, items: make([]itemReply, 0, n)}
+	complete := json.Unmarshal(body, &found) == nil && len(found.Items) == n
+	for _, item := range found.Items {
+		complete = complete && item.Create.Status != 0
+		r.items = append(r.items, item.Create)
+	}
+	if !complete {
+		return reply{verdict: again, err: fmt.Errorf("auditing: %w", errUnreadable), unknown: true}
 	}
 	return r
 }

@@ -39,9 +39,8 @@ type request struct {
 	limit               int64 // of the answer, in bytes; 0 is none
 }
 
-// do sends r and reads the whole answer. It takes at most the time of one attempt.
-// reusable says that nobody reads r.body any more.
-func (s *Store) do(ctx context.Context, r request) (a answer, reusable bool, err error) {
+// do sends r and reads the whole answer, within the time of one attempt.
+func (s *Store) do(ctx context.Context, r request) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.attemptTime(ctx))
 	defer cancel()
 	req := &http.Request{
@@ -50,17 +49,15 @@ func (s *Store) do(ctx context.Context, r request) (a answer, reusable bool, err
 	}
 	watched := &conversation{}
 	req = req.WithContext(watched.trace(ctx))
-	var sent *sentBody
-	if r.body != nil {
-		sent = &sentBody{data: r.body}
+	if body := r.body; body != nil {
 		req.Header.Set("Content-Type", r.contentType)
-		if s.cfg.Gzip && len(r.body) > minGzip {
-			sent.data = compressed(r.body)
+		if s.cfg.Gzip && len(body) > minGzip {
+			body = compressed(body)
 			req.Header.Set("Content-Encoding", "gzip")
 		}
-		req.ContentLength = int64(len(sent.data))
-		req.GetBody = sent.reader
-		req.Body, _ = sent.reader()
+		req.ContentLength = int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.Body, _ = req.GetBody()
 	}
 	resp, err := s.client.Perform(req)
 	switch {
@@ -72,14 +69,14 @@ func (s *Store) do(ctx context.Context, r request) (a answer, reusable bool, err
 	if err = plainError(err); err != nil && watched.nothingSent(err) {
 		err = fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	return a, sent == nil || sent.open.Load() == 0, err
+	return a, err
 }
 
 // errNotSent says that no server can have seen the request.
 var errNotSent = errors.New("nothing could be sent")
 
-// conversation tells whether any part of a request left for a server, whoever's client
-// sends it and however often.
+// conversation tells whether any part of a request left for a server, whichever client
+// sends it, and however often.
 type conversation struct{ wanted, connected atomic.Bool }
 
 type conversationKey struct{}
@@ -125,29 +122,6 @@ func plainError(err error) error {
 		return wrapped.Err
 	}
 	return err
-}
-
-// sentBody counts who may still read a request's body: a transport can return before
-// it has read all of it.
-type sentBody struct {
-	data []byte
-	open atomic.Int32
-}
-
-func (b *sentBody) reader() (io.ReadCloser, error) {
-	b.open.Add(1)
-	return &bodyReader{Reader: bytes.NewReader(b.data), of: b}, nil
-}
-
-type bodyReader struct {
-	*bytes.Reader
-	of   *sentBody
-	once sync.Once
-}
-
-func (r *bodyReader) Close() error {
-	r.once.Do(func() { r.of.open.Add(-1) })
-	return nil
 }
 
 // minGzip is how small a body is not worth compressing.

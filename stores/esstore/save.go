@@ -3,9 +3,7 @@ package esstore
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
-	"sync"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -46,10 +44,7 @@ type batch struct {
 	events []core.Event
 	items  []item
 
-	body      []byte
-	ends      []int // where the document of each event of the request ends in body
-	abandoned bool  // body may still be read by a transport that gave up on it
-	rejected  int   // requests in a row that were rejected as a whole
+	rejected int // requests in a row that were rejected as a whole
 }
 
 // Save writes events as one or more bulk requests. It leaves trying again to its
@@ -68,15 +63,12 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		s.count.failed.Add(int64(len(events)))
 		return core.FailAll(len(events), core.Failure{Err: err, Retry: true})
 	}
-	b := &batch{Store: s, events: events, items: make([]item, len(events)), body: s.buffer()}
+	b := &batch{Store: s, events: events, items: make([]item, len(events))}
 	for left := b.in(pending); len(left) > 0; left = b.in(pending) {
 		b.send(ctx, left)
 		if left = b.in(there); len(left) > 0 {
 			b.sync(ctx, left)
 		}
-	}
-	if !b.abandoned {
-		s.release(b.body)
 	}
 	s.reviewWhenDue()
 	return b.result()
@@ -99,24 +91,27 @@ func (b *batch) in(state state) []int {
 // send writes the events at most MaxBytes a request; when one request fails as a whole
 // it gives up on all that are left.
 func (b *batch) send(ctx context.Context, left []int) {
-	b.restart(nil)
-	start := 0
-	for at, i := range left {
-		before := len(b.body)
-		b.append(i)
-		if len(b.body) > b.cfg.MaxBytes && before > 0 {
-			if err := b.deliver(ctx, left[start:at]); err != nil {
-				b.giveUp(left[start:], err)
-				return
-			}
-			b.restart(b.body[before:])
-			start = at
+	for len(left) > 0 {
+		body, ends := b.body(left)
+		if err := b.deliver(ctx, body, ends, left[:len(ends)]); err != nil {
+			b.giveUp(left, err)
+			return
 		}
-		b.ends = append(b.ends, len(b.body))
+		left = left[len(ends):]
 	}
-	if err := b.deliver(ctx, left[start:]); err != nil {
-		b.giveUp(left[start:], err)
+}
+
+// body holds as many of the events as one request may, and where each of them ends.
+func (b *batch) body(left []int) (body []byte, ends []int) {
+	body = make([]byte, 0, min(len(left)<<10, b.cfg.MaxBytes))
+	for at, i := range left {
+		body = b.append(body, i)
+		if len(body) > b.cfg.MaxBytes && at > 0 {
+			break // the next request begins with this one
+		}
+		ends = append(ends, len(body))
 	}
+	return body, ends
 }
 
 // giveUp leaves what is still pending to another Save.
@@ -128,15 +123,6 @@ func (b *batch) giveUp(left []int, err error) {
 	}
 }
 
-// restart makes body anew, beginning with a part of the old one.
-func (b *batch) restart(keep []byte) {
-	dst := b.body[:0]
-	if b.abandoned {
-		dst, b.abandoned = b.buffer(), false
-	}
-	b.body, b.ends = append(dst, keep...), b.ends[:0]
-}
-
 // target is the index that event i is written to in its form.
 func (b *batch) target(i int) string {
 	if b.items[i].form == deadLetter {
@@ -146,38 +132,36 @@ func (b *batch) target(i int) string {
 }
 
 // append appends the action and the document of event i.
-func (b *batch) append(i int) {
+func (b *batch) append(dst []byte, i int) []byte {
 	e, it := b.events[i], &b.items[i]
-	b.body = append(b.body, `{"create":{"_id":"`...)
-	b.body = appendID(b.body, e.ID)
+	dst = append(dst, `{"create":{"_id":"`...)
+	dst = appendID(dst, e.ID)
 	if it.form == deadLetter || b.cfg.Route != nil {
-		b.body = append(append(b.body, `","_index":"`...), b.target(i)...)
+		dst = append(append(dst, `","_index":"`...), b.target(i)...)
 	}
-	b.body = append(b.body, "\"}}\n"...)
+	dst = append(dst, "\"}}\n"...)
 	if it.form == deadLetter {
-		b.body = appendDeadLetter(b.body, e, b.indexOf(e), it.reason)
-	} else {
-		b.body = appendDocument(b.body, e, it.form == complete)
+		return appendDeadLetter(dst, e, b.indexOf(e), it.reason)
 	}
+	return appendDocument(dst, e, it.form == complete)
 }
 
 // maxRejected is how many requests in a row may be rejected as a whole before that is
 // taken for an outage, not for something in one of the events.
 const maxRejected = 8
 
-// deliver sends the documents of the events in body. What is rejected as a whole is
-// sent in halves, all of the same size before any smaller one, so that what one event
-// causes keeps no other from being stored. An error is that of all that are pending.
-func (b *batch) deliver(ctx context.Context, left []int) error {
+// deliver sends a body with the documents of the events in left. What is rejected as a
+// whole is sent in halves, all of the same size before any smaller one, so that what one
+// event causes keeps no other from being stored. An error is that of all that are pending.
+func (b *batch) deliver(ctx context.Context, body []byte, ends, left []int) error {
 	type part struct{ from, to int }
 	for parts := []part{{0, len(left)}}; len(parts) > 0; parts = parts[1:] {
 		p := parts[0]
 		begin := 0
 		if p.from > 0 {
-			begin = b.ends[p.from-1]
+			begin = ends[p.from-1]
 		}
-		r, reusable := b.bulk(ctx, b.body[begin:b.ends[p.to-1]], p.to-p.from)
-		b.abandoned = b.abandoned || !reusable
+		r := b.bulk(ctx, body[begin:ends[p.to-1]], p.to-p.from)
 		b.pause.learn(r.after, r.err)
 		if r.verdict == rejected {
 			b.rejected++
@@ -187,11 +171,7 @@ func (b *batch) deliver(ctx context.Context, left []int) error {
 		switch of := left[p.from:p.to]; {
 		case r.verdict == answered:
 			for at, i := range of {
-				if r.items == nil {
-					b.settle(i, itemReply{Status: http.StatusCreated})
-				} else {
-					b.settle(i, r.items[at])
-				}
+				b.settle(i, r.items[at])
 			}
 		case r.verdict == again || b.rejected >= maxRejected:
 			for _, i := range of {
@@ -288,21 +268,4 @@ func (b *batch) result() error {
 		return nil
 	}
 	return &core.BatchError{Failures: failures}
-}
-
-// buffers are bodies that nobody reads any more.
-var buffers sync.Pool // of *[]byte
-
-func (s *Store) buffer() []byte {
-	if b, ok := buffers.Get().(*[]byte); ok {
-		return (*b)[:0]
-	}
-	return nil
-}
-
-// release keeps a body for the next Save, unless one event made it far larger than most.
-func (s *Store) release(b []byte) {
-	if cap(b) <= 2*s.cfg.MaxBytes {
-		buffers.Put(&b)
-	}
 }

@@ -267,7 +267,7 @@ func TestClientOfTheApplication(t *testing.T) {
 		}
 		defer s.Close(t.Context())
 		events := sample(50)
-		for at := range events { // buffers are used again
+		for at := range events {
 			if err := s.Save(t.Context(), events[at:at+1]); err != nil {
 				t.Fatal(err)
 			}

@@ -12,7 +12,7 @@ import (
 // of Lucene first syncs the translog; it is the only request that does so without
 // writing a document, and is nothing to do where everything is on disk.
 func (s *Store) flushToDisk(ctx context.Context, names []string) error {
-	a, _, err := s.do(ctx, request{
+	a, err := s.do(ctx, request{
 		method: http.MethodPost, path: "/" + strings.Join(names, ",") + "/_flush",
 		query: "wait_if_ongoing=true&ignore_unavailable=true&allow_no_indices=true",
 	})

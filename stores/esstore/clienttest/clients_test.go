@@ -57,8 +57,7 @@ var clients = []struct {
 	}},
 }
 
-// TestClients has many audits share each client, so that bodies are used again while
-// others are on their way: every event comes back as it was.
+// TestClients has many audits share each client: every event comes back as it was.
 func TestClients(t *testing.T) {
 	const callers, audits = 16, 20
 	estest.Each(t, func(t *testing.T, address string) {
