@@ -35,7 +35,7 @@
 // # What is not run by this package's tests
 //
 // They run on the servers' own integration-test distributions, which have no ILM, no
-// data streams on Elasticsearch, and no security: API keys, roles and TLS are tested
+// security, and in Elasticsearch 7.17 no data streams: API keys, roles and TLS are tested
 // with a proxy in front of a real server.
 package esstore
 
@@ -83,7 +83,8 @@ type Config struct {
 	// DeadLetter is the index for what the server refuses. Defaults to Index and "-dead-letter".
 	DeadLetter string
 	// DataStream makes the template one of a data stream, which the server then
-	// creates under the name Index. It cannot be combined with Route.
+	// creates under the name Index. It cannot be combined with Route. What one program
+	// has made a data stream is one for all that write to it.
 	DataStream bool
 	// NoTemplate installs no index template, and only warns when there is none.
 	NoTemplate bool
@@ -137,6 +138,7 @@ type Store struct {
 
 	pause  pause
 	health health
+	whole  whole
 	count  struct {
 		stored, unsearchable, deadLettered, failed, requests atomic.Int64
 	}

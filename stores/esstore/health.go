@@ -47,13 +47,19 @@ func (s *Store) review(ctx context.Context) {
 	s.health.next.Store(time.Now().UnixNano() + int64(reviewEvery))
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	async := s.asyncIndices(ctx)
+	var async []string
+	durability, _ := s.durability(ctx) // what fails now is seen in a minute
+	for index, when := range durability {
+		if isAsync(when) {
+			async = append(async, index)
+		}
+	}
 	name := s.cfg.Index
 	if s.cfg.Route != nil {
 		name += "-1" // stands for all of them
 	}
 	if next, err := s.simulate(ctx, name); err == nil {
-		if next.async() {
+		if isAsync(next.Template.Settings.Index.Translog.Durability) {
 			async = append(async, name)
 		}
 		s.reviewTemplate(name, next)
@@ -66,6 +72,9 @@ func (s *Store) review(ctx context.Context) {
 		s.warnUnfit(unfit)
 	}
 }
+
+// isAsync says that a write is acknowledged before it is synced.
+func isAsync(durability string) bool { return strings.EqualFold(durability, "async") }
 
 // warn logs a warning unless it is the last one of its kind; "" says that all is well.
 func (s *Store) warn(kind, what, text string, args ...any) {
@@ -80,28 +89,6 @@ func (s *Store) warn(kind, what, text string, args ...any) {
 	if s.health.said[kind] = what; what != "" {
 		s.logger().Warn(text, args...)
 	}
-}
-
-// asyncIndices lists the indices whose translog is synced later than a write is acknowledged.
-func (s *Store) asyncIndices(ctx context.Context) []string {
-	const setting = "index.translog.durability"
-	a, err := s.ask(ctx, request{
-		method: http.MethodGet, path: "/" + s.everywhere() + "/_settings/" + setting,
-		query: "flat_settings=true&ignore_unavailable=true&allow_no_indices=true",
-	})
-	var found map[string]struct {
-		Settings map[string]string `json:"settings"`
-	}
-	if err != nil || a.status != http.StatusOK || json.Unmarshal(a.body, &found) != nil {
-		return nil
-	}
-	var async []string
-	for index, its := range found {
-		if strings.EqualFold(its.Settings[setting], "async") {
-			async = append(async, index)
-		}
-	}
-	return async
 }
 
 // simulated is how the server would make an index now.
@@ -131,10 +118,6 @@ func (p property) at(path string) string {
 		p = p.Properties[name]
 	}
 	return p.Type
-}
-
-func (t simulated) async() bool {
-	return strings.EqualFold(t.Template.Settings.Index.Translog.Durability, "async")
 }
 
 func (s *Store) simulate(ctx context.Context, index string) (t simulated, err error) {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +23,9 @@ const (
 	// readBytes is how many bytes of events are asked for at once, unless one alone has
 	// more: the server holds several times as much meanwhile.
 	readBytes = 4 << 20
+	// maxUnread is how many events that cannot be read end a page: where there are so many,
+	// hardly any other can be.
+	maxUnread = 1000
 	// usualSize stands for the size of a document that does not say it, in bytes.
 	usualSize = 1 << 20
 )
@@ -40,7 +45,7 @@ func (s *Store) Flush(ctx context.Context) error {
 		err = a.failure()
 	}
 	if err == nil && a.status == http.StatusOK {
-		err = shardsFailed(a.body)
+		_, err = shardsOf(a.body)
 	}
 	if err != nil {
 		return fmt.Errorf("auditing: refreshing %s: %w", s.cfg.Index, err)
@@ -55,7 +60,8 @@ func (s *Store) Flush(ctx context.Context) error {
 //
 // An index that is closed, has another mapping or keeps no _source is left out, and so is
 // an event that the server cannot give; the error beside the page names them, on every
-// page. A document that is no event of this package's is skipped with a warning.
+// page. A thousand such events end a page, and the next one begins behind them. A
+// document that is no event of this package's is skipped with a warning.
 func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {
@@ -70,7 +76,7 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	fail := func(err error) (core.Page, error) {
 		return core.Page{}, fmt.Errorf("auditing: reading from %s: %w", s.cfg.Index, err)
 	}
-	in, err := s.searchedFor(ctx, q)
+	in, err := s.toSearch(ctx, q)
 	if err != nil {
 		return fail(err)
 	}
@@ -82,19 +88,26 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	// One search may find several of one id and none that match: the rest of q is
 	// asked of the events themselves.
 	r.q, r.q.After, r.q.Limit = q, "", core.MaxLimit
-	for filter, more := filterOf(q, true), true; more; {
+	labels := len(q.Fields) > 0
+	for more := true; more; {
 		n := readSize
 		if len(q.Fields) == 0 {
 			n = min(n, r.limit+1-len(r.found))
 		}
-		hits, err := s.search(ctx, r.names(), filter, after, n)
+		hits, asked, err := s.search(ctx, r.names(), filterOf(q, labels), after, n)
+		if r.changed(asked, err) {
+			if err := r.lookAgain(ctx, q); err != nil {
+				return fail(err)
+			}
+			continue
+		}
 		var failure *statusError
-		if errors.As(err, &failure) && failure.status == http.StatusBadRequest && len(q.Fields) > 0 {
-			// An index with a mapping of somebody else's may have labels of any type.
-			filter = filterOf(q, false)
-			hits, err = s.search(ctx, r.names(), filter, after, n)
+		if errors.As(err, &failure) && failure.status == http.StatusBadRequest && labels {
+			labels = false // an index with a mapping of somebody else's may have them of any type
+			continue
 		}
 		if err == nil {
+			r.shards = asked
 			err = r.take(ctx, hits)
 		}
 		if err != nil {
@@ -104,6 +117,7 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 			after = hits[len(hits)-1].Sort
 		}
 	}
+	s.keep(q, r.searched)
 	r.warnForeign()
 	return r.page()
 }
@@ -115,24 +129,25 @@ type reading struct {
 	q       core.Query
 	limit   int
 	found   []core.Event
-	unread  int   // how many events the server could not give
-	foreign []hit // what was not written by this package
+	unread  []string    // the events that the server could not give
+	last    core.Cursor // how far it has come
+	foreign []hit       // what was not written by this package
 }
 
-// full says that there is enough for a page. Where so many events cannot be read hardly
-// any other can: that ends the search too.
-func (r *reading) full() bool { return len(r.found) > r.limit || r.unread > readSize }
+// full says that there is enough for a page, and that the next one has where to begin.
+func (r *reading) full() bool {
+	return len(r.found) > r.limit || len(r.unread) >= maxUnread && r.last != core.Cursor{}
+}
 
 func (r *reading) page() (core.Page, error) {
 	page := core.Page{Events: r.found}
-	if r.full() && len(r.found) > 0 {
-		n := min(len(r.found), r.limit)
-		page.Events = r.found[:n:n]
-		last := page.Events[n-1]
-		page.Next = core.Cursor{Time: last.Time, ID: last.ID}.String()
+	if len(r.found) > r.limit {
+		page.Events = r.found[:r.limit:r.limit]
+		last := page.Events[r.limit-1]
+		r.last = core.Cursor{Time: last.Time, ID: last.ID}
 	}
-	if extra := r.unread - maxNamed; extra > 0 {
-		r.missing = append(r.missing, fmt.Sprintf("and %d events more", extra))
+	if r.full() {
+		page.Next = r.last.String()
 	}
 	if err := r.err(); err != nil {
 		return page, fmt.Errorf("auditing: reading from %s: not all could be read: %w", r.cfg.Index, err)
@@ -149,9 +164,19 @@ func (r *reading) miss(h hit, err error) {
 		r.without(h.Index, fmt.Sprintf("the index %s keeps no _source, so that its events cannot be read: take that out of its mapping", h.Index))
 		return
 	}
-	if r.unread++; r.unread <= maxNamed {
-		r.missing = append(r.missing, fmt.Sprintf("document %.64q of %s: %v", h.ID, h.Index, err))
+	r.unread = append(r.unread, fmt.Sprintf("document %.64q of %s: %v", h.ID, h.Index, err))
+}
+
+// err names what is missing; nil when nothing is.
+func (r *reading) err() error {
+	missing := append(slices.Clone(r.missing), r.unread[:min(len(r.unread), maxNamed)]...)
+	if extra := len(r.unread) - maxNamed; extra > 0 {
+		missing = append(missing, fmt.Sprintf("and %d events more", extra))
 	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(missing, "; "))
 }
 
 // take gets the events of hits, at most readBytes at once, until the page is full.
@@ -193,6 +218,9 @@ func (r *reading) take(ctx context.Context, hits []hit) error {
 			if n := len(r.found); n == 0 || r.found[n-1].Compare(e) != 0 {
 				r.found = append(r.found, e)
 			}
+		}
+		if last, ok := hits[n-1].place(); ok {
+			r.last = last
 		}
 		hits = hits[n:]
 	}

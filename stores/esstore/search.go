@@ -5,6 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core"
 )
 
 // hit is a document that was found.
@@ -26,10 +31,21 @@ func (h hit) size() int {
 	return h.Fields.Size[0]
 }
 
-// search finds at most n documents in indices behind after, newest first.
-func (s *Store) search(ctx context.Context, indices string, filter []any, after []json.RawMessage, n int) ([]hit, error) {
+// place is where the document stands among the events; false for one that is no event.
+func (h hit) place() (core.Cursor, bool) {
+	var micros int64
+	var id uuid.UUID
+	if len(h.Sort) != 2 || json.Unmarshal(h.Sort[0], &micros) != nil || json.Unmarshal(h.Sort[1], &id) != nil {
+		return core.Cursor{}, false
+	}
+	return core.Cursor{Time: time.UnixMicro(micros).UTC(), ID: id}, true
+}
+
+// search finds at most n documents in indices behind after, newest first. asked is how
+// many shards these have.
+func (s *Store) search(ctx context.Context, indices string, filter []any, after []json.RawMessage, n int) (hits []hit, asked int, err error) {
 	if indices == "" {
-		return nil, nil
+		return nil, 0, nil
 	}
 	body := object{
 		"size":             n,
@@ -53,13 +69,13 @@ func (s *Store) search(ctx context.Context, indices string, filter []any, after 
 	}
 	answer, err := s.query(ctx, "/"+indices+"/_search",
 		"ignore_unavailable=true&allow_no_indices=true&allow_partial_search_results=false&filter_path=error,timed_out,_shards,hits.hits._index,hits.hits._id,hits.hits._routing,hits.hits.sort,hits.hits.fields", body, &found)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		asked, err = shardsOf(answer)
 	}
-	if found.TimedOut {
-		return nil, errUnreadable
+	if err == nil && found.TimedOut {
+		err = errUnreadable
 	}
-	return found.Hits.Hits, shardsFailed(answer)
+	return found.Hits.Hits, asked, err
 }
 
 // source is a document that was found. Without data and err it is no longer there.

@@ -3,22 +3,79 @@ package esstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/auditing-go/auditing/core"
 )
 
 // searched is what one Read looks into, and what it has to leave out.
 type searched struct {
-	all     string   // names all of it to the server
-	indices []string // those that can answer
-	cut     bool     // all names more than those
-	missing []string // what cannot be read, and why
+	all     string    // names all of it to the server
+	indices []string  // those that can answer
+	cut     bool      // all names more than those
+	missing []string  // what cannot be read, and why
+	at      time.Time // when somebody looked
+	kept    bool      // that was an earlier Read
+	shards  int       // that a search has found there; 0 when there was none yet
+}
+
+// whole is what a Read learnt a moment ago: all of it can be searched.
+type whole struct {
+	sync.Mutex
+	searched
+	tag, user bool // by a tag, by a user
+}
+
+// wholeFor is how long that counts, unless the number of shards changes before: what a
+// search sees may be as old.
+var wholeFor = time.Second
+
+// toSearch is what to search for q. Of the pages that are asked for one after the other
+// only the first looks which indices there are.
+func (s *Store) toSearch(ctx context.Context, q core.Query) (searched, error) {
+	s.whole.Lock()
+	kept, tag, user := s.whole.searched, s.whole.tag, s.whole.user
+	s.whole.Unlock()
+	if time.Since(kept.at) < wholeFor && (tag || q.Tag == "") && (user || q.User == "") {
+		kept.kept = true
+		return kept, nil
+	}
+	return s.lookInto(ctx, q)
+}
+
+// keep has the next Read search as l was searched, unless something is missing there.
+func (s *Store) keep(q core.Query, l searched) {
+	if l.kept || l.shards == 0 || l.cut || len(l.missing) > 0 {
+		return
+	}
+	s.whole.Lock()
+	defer s.whole.Unlock()
+	s.whole.searched, s.whole.tag, s.whole.user = l, q.Tag != "", q.User != ""
+}
+
+// changed reports whether a search says that an index was closed, opened or made since
+// somebody looked.
+func (l *searched) changed(asked int, err error) bool {
+	return l.kept && err != nil || err == nil && l.shards > 0 && l.shards != asked
+}
+
+// lookAgain keeps in mind what was missing until now: a part of the page lacks it.
+func (r *reading) lookAgain(ctx context.Context, q core.Query) error {
+	now, err := r.lookInto(ctx, q)
+	for _, why := range now.missing {
+		if !slices.Contains(r.missing, why) {
+			r.missing = append(r.missing, why)
+		}
+	}
+	now.missing = r.missing
+	r.searched = now
+	return err
 }
 
 // names is where to search; "" is nowhere.
@@ -31,7 +88,8 @@ func (l *searched) names() string {
 
 // skip leaves out index from now on, without a word.
 func (l *searched) skip(index string) {
-	l.indices, l.cut = slices.DeleteFunc(l.indices, func(name string) bool { return name == index }), true
+	l.indices = slices.DeleteFunc(slices.Clone(l.indices), func(name string) bool { return name == index })
+	l.cut, l.shards = true, 0
 }
 
 // without leaves out index from now on, and names it as missing.
@@ -42,22 +100,15 @@ func (l *searched) without(index, why string) {
 	}
 }
 
-// err names what is missing; nil when nothing is.
-func (l *searched) err() error {
-	if len(l.missing) == 0 {
-		return nil
-	}
-	return errors.New(strings.Join(l.missing, "; "))
-}
-
-// searchedFor finds out which indices can answer q. Behind the pattern of a Route may be
+// lookInto finds out which indices can answer q. Behind the pattern of a Route may be
 // what is not ours: there an index that knows nothing of audits is only warned of.
-func (s *Store) searchedFor(ctx context.Context, q core.Query) (searched, error) {
-	l := searched{all: s.everywhere()}
-	existing, err := s.existingIndices(ctx) // first: one made meanwhile is then not taken for closed
+func (s *Store) lookInto(ctx context.Context, q core.Query) (searched, error) {
+	l := searched{all: s.everywhere(), at: time.Now()}
+	durability, err := s.durability(ctx) // first: one made meanwhile is then not taken for closed
 	if err != nil {
 		return l, err
 	}
+	existing := slices.Sorted(maps.Keys(durability))
 	open, unfit, err := s.unfitIndices(ctx, q)
 	if err != nil {
 		return l, err
@@ -84,14 +135,17 @@ func (s *Store) searchedFor(ctx context.Context, q core.Query) (searched, error)
 	return l, nil
 }
 
-// existingIndices lists all indices, sorted, closed ones among them, of which a search
-// says nothing: none to whoever may not see them.
-func (s *Store) existingIndices(ctx context.Context) ([]string, error) {
+// durability tells of each index, closed ones among them, of which a search says nothing,
+// when its translog is synced: of none to whoever may not see them.
+func (s *Store) durability(ctx context.Context) (map[string]string, error) {
+	const setting = "index.translog.durability"
 	a, err := s.ask(ctx, request{
-		method: http.MethodGet, path: "/" + s.everywhere() + "/_settings/index.uuid",
-		query: "expand_wildcards=open,closed&ignore_unavailable=true&allow_no_indices=true",
+		method: http.MethodGet, path: "/" + s.everywhere() + "/_settings/index.uuid," + setting,
+		query: "flat_settings=true&expand_wildcards=open,closed&ignore_unavailable=true&allow_no_indices=true",
 	})
-	var found map[string]json.RawMessage
+	var found map[string]struct {
+		Settings map[string]string `json:"settings"`
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -102,5 +156,9 @@ func (s *Store) existingIndices(ctx context.Context) ([]string, error) {
 	case json.Unmarshal(a.body, &found) != nil:
 		return nil, errUnreadable
 	}
-	return slices.Sorted(maps.Keys(found)), nil
+	durability := map[string]string{}
+	for index, its := range found {
+		durability[index] = its.Settings[setting]
+	}
+	return durability, nil
 }

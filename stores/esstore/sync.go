@@ -23,7 +23,7 @@ func (s *Store) flushToDisk(ctx context.Context, names []string) error {
 	case a.status != http.StatusOK:
 		err = a.failure()
 	default:
-		err = shardsFailed(a.body)
+		_, err = shardsOf(a.body)
 	}
 	if err != nil {
 		return fmt.Errorf("auditing: having the server sync %s: %w", strings.Join(names, ", "), err)
@@ -31,18 +31,22 @@ func (s *Store) flushToDisk(ctx context.Context, names []string) error {
 	return nil
 }
 
-// shardsFailed is an error when an answer comes from a part of the shards only.
-func shardsFailed(body []byte) error {
-	var counts struct {
-		Shards *struct {
-			Failed int `json:"failed"`
-		} `json:"_shards"`
+// shards are those that an answer comes from.
+type shards struct {
+	Total  int `json:"total"`
+	Failed int `json:"failed"`
+}
+
+// shardsOf is an error when an answer does not come from all that were asked.
+func shardsOf(body []byte) (asked int, err error) {
+	var found struct {
+		Shards *shards `json:"_shards"`
 	}
-	if err := json.Unmarshal(body, &counts); err != nil || counts.Shards == nil {
-		return errUnreadable
+	if err := json.Unmarshal(body, &found); err != nil || found.Shards == nil {
+		return 0, errUnreadable
 	}
-	if counts.Shards.Failed > 0 {
-		return fmt.Errorf("%d shards failed", counts.Shards.Failed)
+	if n := found.Shards.Failed; n > 0 {
+		err = fmt.Errorf("%d shards failed", n)
 	}
-	return nil
+	return found.Shards.Total, err
 }
