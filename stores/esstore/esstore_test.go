@@ -243,29 +243,6 @@ func TestAliasWithAWriteIndex(t *testing.T) {
 	})
 }
 
-func TestDataStream(t *testing.T) {
-	url := estest.URL(t, estest.OpenSearch) // this build of Elasticsearch has none
-	index := estest.Index(t, url)
-	s := openOn(t, url, index+"?data_stream=true", esstore.Config{})
-	events := sample(5)
-	for range 2 {
-		if err := s.Save(t.Context(), events); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if status, body := estest.Do(t, http.MethodGet, url+"/_data_stream/"+index, ""); status != http.StatusOK {
-		t.Fatalf("no data stream was made: %d %s", status, body)
-	}
-	if status, body := estest.Do(t, http.MethodPost, url+"/"+index+"/_rollover", ""); status != http.StatusOK {
-		t.Fatalf("%d %s", status, body)
-	}
-	events = append(events, sample(2)...)
-	if err := s.Save(t.Context(), events); err != nil {
-		t.Fatal(err)
-	}
-	wantAll(t, s, events)
-}
-
 func TestOpenAtOnceAndWithOtherNeeds(t *testing.T) {
 	estest.Each(t, func(t *testing.T, url string) {
 		index := estest.Index(t, url)

@@ -39,6 +39,8 @@ func (s *Store) setUp(ctx context.Context) error {
 		return err
 	}
 	if !s.cfg.NoTemplate {
+		// What another program has made a data stream stays one.
+		s.cfg.DataStream = s.cfg.DataStream || s.cfg.Route == nil && there.DataStream != nil
 		if there.Version <= templateVersion && !there.covers(s.patterns(), s.cfg.DataStream) {
 			err = s.install(ctx, name, kind, there)
 		}
@@ -173,6 +175,9 @@ func (s *Store) installDeadLetter(ctx context.Context) error {
 func templateError(name string, a answer, err error) error {
 	if err == nil && a.status != http.StatusOK {
 		err = fmt.Errorf("%w%s", a.failure(), templateHint(a.status))
+		if strings.Contains(string(a.body), "match a data stream template") {
+			err = fmt.Errorf("%w: the index is a data stream: set DataStream, or data_stream=true in the DSN", err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("auditing: installing the index template %s: %w", name, err)
