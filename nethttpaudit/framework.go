@@ -79,15 +79,14 @@ func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 	if r == nil {
 		return nil, &Origin{adapter: a}
 	}
+	if a.framework.InPlace {
+		restore(r)
+	}
 	o := newOrigin(a, c, r)
 	if a.framework.Header != nil {
 		o.made = idIn(a.framework.Header(c))
 	}
-	if a.framework.InPlace {
-		o.replace()
-	}
-	o.handed = core.NewContext(o, a.recorder, o)
-	o.inner = r.WithContext(o.handed)
+	o.inner = r.WithContext(o)
 	if a.framework.InPlace { // then the copy keeps what arrived
 		o.entry, o.inner = o.inner, r
 		*o.entry, *r = *r, *o.entry
@@ -95,12 +94,11 @@ func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 	return o.inner, o
 }
 
-// replace takes the place of an Origin that has ended: a handler may be given one
-// request several times.
-func (o *Origin) replace() {
-	if before := o.outer(); before != nil && before.handed == o.Context && before.Over() {
-		o.Context, o.registry = before.Context, before.registry
-		*o.entry = *o.entry.WithContext(o.Context)
+// restore takes an Origin that has ended out of r: a handler may be given one request
+// several times.
+func restore(r *http.Request) {
+	if before, ok := r.Context().(*Origin); ok && before.Over() {
+		*r = *r.WithContext(before.entry.Context())
 	}
 }
 
@@ -140,7 +138,7 @@ func (f *Framework) context(c any, r *http.Request) *handed {
 	h := &handed{Context: r.Context(), framework: f, c: c, request: r}
 	if !core.HasOrigin(h.Context) {
 		h.own = newOrigin(f.Adapter(nil), c, r)
-		h.Context = core.NewContext(h.own, nil, h.own)
+		h.Context = h.own
 	}
 	return h
 }

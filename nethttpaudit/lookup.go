@@ -171,15 +171,16 @@ func (l *lookup) use(f func()) error {
 	if l.framework.Request == nil {
 		return nil
 	}
-	l.origin.using.RLock()
-	defer l.origin.using.RUnlock()
 	current := func() bool {
 		r := l.framework.Request(l.c)
 		return r == l.current || l.origin.leads(r)
 	}
-	if l.c != nil && !l.origin.Over() && current() {
-		if f(); current() {
-			return nil
+	if l.c != nil && l.origin.look() {
+		defer l.origin.looks.Done()
+		if current() {
+			if f(); current() {
+				return nil
+			}
 		}
 	}
 	return fmt.Errorf("the context that %s was given is not this request's any more: %w", l.framework.Package, core.ErrRequestOver)

@@ -12,8 +12,8 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// Origin tells the audits of one request who acts and from where. It is the request's context as well,
-// so that both cost one allocation. It is safe for concurrent use.
+// Origin tells the audits of one request who acts and from where. It is the request's
+// context as well, so that both cost one allocation. It is safe for concurrent use.
 type Origin struct {
 	context.Context
 	adapter *Adapter
@@ -26,12 +26,10 @@ type Origin struct {
 	made      string // the request's ID that a layer outside made
 	// clientIP is the framework's own rule, nil without one.
 	clientIP func(*http.Request) string
-	inner    *http.Request   // as it was handed on
-	handed   context.Context // of inner
+	inner    *http.Request // as it was handed on
 
-	sessions sync.Mutex // held while this package uses the request's registry or a session in it
-
-	using sync.RWMutex // read-held while the framework's context is read
+	sessions sync.Mutex     // held while this package uses the request's registry or a session in it
+	looks    sync.WaitGroup // at the framework's context; none begins once the request is over
 
 	mu       sync.Mutex
 	over     bool
@@ -42,7 +40,8 @@ type Origin struct {
 }
 
 func newOrigin(a *Adapter, c any, r *http.Request) *Origin {
-	o := &Origin{Context: r.Context(), adapter: a, entry: r, inner: r, c: c, forwarded: r.Header["X-Forwarded-For"]}
+	o := &Origin{adapter: a, entry: r, inner: r, c: c, forwarded: r.Header["X-Forwarded-For"]}
+	o.Context = core.NewContext(r.Context(), a.recorder, o)
 	if r.URL != nil {
 		o.path = r.URL.Path
 	}
@@ -84,6 +83,17 @@ func (o *Origin) Over() bool {
 	return o.over
 }
 
+// look reports whether the request goes on, and keeps it from ending until looks.Done.
+func (o *Origin) look() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		return false
+	}
+	o.looks.Add(1)
+	return true
+}
+
 // Request returns from where the request came. The facts are those that arrived;
 // the user agent and the request's ID are read when first asked for.
 func (o *Origin) Request(ctx context.Context) *core.Request {
@@ -115,8 +125,7 @@ func (o *Origin) client() string {
 // request's by now. A lookup that runs has its own copies and is not waited for, but
 // for a look that it takes at that context.
 func (o *Origin) End() {
-	o.using.Lock()
-	defer o.using.Unlock()
+	defer o.looks.Wait()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over || o.entry == nil {
