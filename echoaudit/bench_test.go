@@ -2,10 +2,8 @@ package echoaudit_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 
 	"github.com/gorilla/sessions"
@@ -16,23 +14,11 @@ import (
 	"github.com/auditing-go/auditing/echoaudit"
 )
 
-// countingStore proves that no session is read.
-type countingStore struct{ reads atomic.Int64 }
+// unread is a session store whose first use panics.
+type unread struct{ sessions.Store }
 
-func (s *countingStore) Get(*http.Request, string) (*sessions.Session, error) {
-	s.reads.Add(1)
-	return nil, errors.New("read")
-}
-
-func (s *countingStore) New(r *http.Request, name string) (*sessions.Session, error) {
-	return s.Get(r, name)
-}
-
-func (s *countingStore) Save(*http.Request, http.ResponseWriter, *sessions.Session) error { return nil }
-
-func audited(tb testing.TB) (echo.MiddlewareFunc, *countingStore) {
-	store := &countingStore{}
-	return echoaudit.Middleware(audittest.New(tb).Recorder(), echoaudit.SessionUser(store, "session")), store
+func audited(tb testing.TB) echo.MiddlewareFunc {
+	return echoaudit.Middleware(audittest.New(tb).Recorder(), echoaudit.SessionUser(unread{}, "session"))
 }
 
 func newRequest() *http.Request {
@@ -48,8 +34,7 @@ func nothing(echo.Context) error { return nil }
 // contexts would blur the count.
 func TestRequestThatAuditsNothing(t *testing.T) {
 	const allowed = 4
-	middleware, store := audited(t)
-	handler, r := middleware(nothing), newRequest()
+	handler, r := audited(t)(nothing), newRequest()
 	c := echo.New().NewContext(r, httptest.NewRecorder())
 	n := testing.AllocsPerRun(1000, func() {
 		c.SetRequest(r)
@@ -59,9 +44,6 @@ func TestRequestThatAuditsNothing(t *testing.T) {
 	})
 	if n > allowed {
 		t.Errorf("%v allocations, want at most %d", n, allowed)
-	}
-	if reads := store.reads.Load(); reads != 0 {
-		t.Errorf("the session was read %d times", reads)
 	}
 }
 
@@ -76,11 +58,10 @@ func serveAgain(b *testing.B, e *echo.Echo) {
 }
 
 func BenchmarkRequestThatAuditsNothing(b *testing.B) {
-	middleware, _ := audited(b)
 	for _, c := range []struct {
 		name       string
 		middleware []echo.MiddlewareFunc
-	}{{"bare", nil}, {"middleware", []echo.MiddlewareFunc{middleware}}} {
+	}{{"bare", nil}, {"middleware", []echo.MiddlewareFunc{audited(b)}}} {
 		b.Run(c.name, func(b *testing.B) {
 			e := echo.New()
 			e.Use(c.middleware...)

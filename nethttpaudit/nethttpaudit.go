@@ -68,8 +68,8 @@ func Middleware(rec *core.Recorder, opts ...Option) func(http.Handler) http.Hand
 // counts at once, if it changes the session that store.Get returned. One that begins
 // a new session (store.New, sessions.NewSession: the usual defence against fixation)
 // counts from the next request on; until then the user is the one before. So name
-// the user where one signs in: core.As(user). A session is not safe for concurrent use: on other goroutines than
-// the handler's, audit with a context from [Detach].
+// the user where one signs in: core.As(user). A session is not safe for concurrent
+// use: on other goroutines than the handler's, audit with a context from [Detach].
 //
 // Without [Middleware] on the way, the path, host and client IP of r are known
 // but no user: pass [core.As].

@@ -1,5 +1,6 @@
-// Package adaptertest is the suite that every adapter of a web framework passes. It is
-// for those who write an adapter; what tests an application is package audittest.
+// Package adaptertest is a test helper, not API: it changes with what an adapter has to do.
+// It is the suite that every adapter of a web framework passes, and for those who write
+// one; what tests an application is package audittest.
 //
 // [Adapter] says what an adapter hands over, and the other files have the cases.
 package adaptertest

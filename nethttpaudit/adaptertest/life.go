@@ -48,7 +48,7 @@ func (s *site) abandoned(r *http.Request, handle func(*Call)) {
 
 func clientGone(t *testing.T, a Adapter) {
 	rec, store := audittest.New(t), cookieStore()
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	s.abandoned(s.request("/x"), func(c *Call) {
 		wantNil(t, c.Audit("refund", nil))

@@ -135,9 +135,7 @@ func hangingLoad(t *testing.T, a Adapter, rec *audittest.Recording, store *serve
 		wantNil(t, c.Audit("switched", nil))
 	})
 	wantUser(t, rec, "switched", "bob")
-	if n := len(rec.Events()); n != 1 {
-		t.Errorf("%d events, want 1", n)
-	}
+	wantEvents(t, rec, 1)
 }
 
 func loadHangs(t *testing.T, a Adapter) {
@@ -147,7 +145,7 @@ func loadHangs(t *testing.T, a Adapter) {
 
 func contribHangs(t *testing.T, a Adapter) {
 	rec, store := audittest.New(t), newServerStore()
-	hangingLoad(t, a, rec, store, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
+	hangingLoad(t, a, rec, store, byContrib(rec, store))
 }
 
 // sideBySide: no lookup ends before all have begun.

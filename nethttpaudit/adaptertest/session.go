@@ -3,6 +3,7 @@ package adaptertest
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -48,11 +49,7 @@ func sessionAudit(t *testing.T, a Adapter, values map[any]any, paths ...string) 
 	rec, store := audittest.New(t), newServerStore()
 	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName, Paths: paths}}})
 	s.get("/login", func(c *Call) {
-		c.change(t, store, func(session map[any]any) {
-			for k, v := range values {
-				session[k] = v
-			}
-		})
+		c.change(t, store, func(session map[any]any) { maps.Copy(session, values) })
 	})
 	return rec, s.audited("/x", "refund")
 }
@@ -128,30 +125,28 @@ func badCookies(t *testing.T, a Adapter) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rec := audittest.New(t)
-			s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: c.store, Name: sessionName}}})
+			s := newSite(t, a, bySession(rec, c.store))
 			badCookie(s, c.value, func(c *Call) { wantNil(t, c.Audit("refund", nil)) })
 			wantNothing(t, rec)
 		})
 	}
 	// The cookie that all this was made from is good.
 	rec := audittest.New(t)
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, store))
 	badCookie(s, encoded, func(c *Call) { wantNil(t, c.Audit("refund", nil)) })
 	wantUser(t, rec, "refund", "mallory")
 }
 
 func signInOverBadCookie(t *testing.T, a Adapter) {
 	rec, store := audittest.New(t), cookieStore()
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, store))
 	badCookie(s, "tampered", func(c *Call) {
 		wantNil(t, c.Audit("before", nil))
 		c.change(t, store, func(values map[any]any) { values["username"] = "alice" })
 		wantNil(t, c.Audit("login", nil))
 	})
 	wantUser(t, rec, "login", "alice")
-	if n := len(rec.Events()); n != 1 {
-		t.Errorf("%d events, want 1", n)
-	}
+	wantEvents(t, rec, 1)
 }
 
 func storeDown(t *testing.T, a Adapter) {
@@ -183,7 +178,7 @@ func storePanics(t *testing.T, a Adapter) {
 
 func storeWithoutKey(t *testing.T, a Adapter) {
 	rec := audittest.New(t)
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: sessions.NewCookieStore(), Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, sessions.NewCookieStore()))
 	badCookie(s, "anything", func(c *Call) {
 		if err := c.Audit("refund", nil); err == nil {
 			t.Error("a store that can never know anybody passed for nobody")
@@ -209,7 +204,7 @@ func nilStore(t *testing.T, a Adapter) {
 
 func contribDefault(t *testing.T, a Adapter) {
 	rec, store := audittest.New(t), newServerStore()
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
+	s := newSite(t, a, byContrib(rec, store))
 	s.get("/x", func(c *Call) {
 		wantNil(t, c.Audit("before", nil))
 		c.change(t, store, func(values map[any]any) { values["user"] = "alice" })
@@ -218,9 +213,7 @@ func contribDefault(t *testing.T, a Adapter) {
 	wantNil(t, s.audited("/y", "next"))
 	wantUser(t, rec, "in", "alice")
 	wantUser(t, rec, "next", "alice")
-	if n := len(rec.Events()); n != 2 {
-		t.Errorf("%d events, want 2", n)
-	}
+	wantEvents(t, rec, 2)
 }
 
 func contribByName(t *testing.T, a Adapter) {
@@ -244,7 +237,7 @@ func contribByName(t *testing.T, a Adapter) {
 
 func contribDown(t *testing.T, a Adapter) {
 	rec, store := audittest.New(t), newServerStore()
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), Contrib: &SessionUser{Store: store, Name: sessionName}})
+	s := newSite(t, a, byContrib(rec, store))
 	s.get("/login", func(c *Call) {
 		c.change(t, store, func(values map[any]any) { values["user"] = "alice" })
 	})

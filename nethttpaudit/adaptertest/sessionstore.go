@@ -2,6 +2,7 @@ package adaptertest
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -64,9 +65,7 @@ func (s *serverStore) New(r *http.Request, name string) (*sessions.Session, erro
 	defer s.mu.Unlock()
 	if values, ok := s.kept[cookie.Value]; ok {
 		session.ID, session.IsNew = cookie.Value, false
-		for k, v := range values {
-			session.Values[k] = v
-		}
+		maps.Copy(session.Values, values)
 	}
 	return session, nil
 }
@@ -78,11 +77,7 @@ func (s *serverStore) Save(_ *http.Request, w http.ResponseWriter, session *sess
 		s.lastID++
 		session.ID = fmt.Sprintf("id%d", s.lastID)
 	}
-	values := make(map[any]any, len(session.Values))
-	for k, v := range session.Values {
-		values[k] = v
-	}
-	s.kept[session.ID] = values
+	s.kept[session.ID] = maps.Clone(session.Values)
 	http.SetCookie(w, sessions.NewCookie(session.Name(), session.ID, session.Options))
 	return nil
 }

@@ -204,11 +204,16 @@ func wantUser(t *testing.T, rec *audittest.Recording, tag, user string) {
 	}
 }
 
+func wantEvents(t *testing.T, rec *audittest.Recording, n int) {
+	t.Helper()
+	if events := rec.Events(); len(events) != n {
+		t.Errorf("stored %+v, want %d events", events, n)
+	}
+}
+
 func wantNothing(t *testing.T, rec *audittest.Recording) {
 	t.Helper()
-	if events := rec.Events(); len(events) > 0 {
-		t.Errorf("stored %+v, want nothing", events)
-	}
+	wantEvents(t, rec, 0)
 }
 
 // setDefault sets the process's default recorder for one test.

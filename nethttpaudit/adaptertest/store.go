@@ -27,7 +27,7 @@ func filesIn(folder string) *sessions.FilesystemStore {
 func sessionFileGone(t *testing.T, a Adapter) {
 	rec := audittest.New(t)
 	before, after := filesIn(t.TempDir()), filesIn(t.TempDir())
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: after, Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, after))
 	s.signIn(before, "alice")
 	wantNil(t, s.audited("/x", "refund"))
 	wantNothing(t, rec)
@@ -46,7 +46,7 @@ func sessionFolderGone(t *testing.T, a Adapter) {
 	}
 	makeFolder()
 	rec, store := audittest.New(t), filesIn(folder)
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	if err := os.RemoveAll(folder); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func damageSessions(t *testing.T, folder string) {
 func sessionFileDamaged(t *testing.T, a Adapter) {
 	folder := t.TempDir()
 	rec, store := audittest.New(t), filesIn(folder)
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, store))
 	s.signIn(store, "alice")
 	damageSessions(t, folder)
 	wantText(t, s.audited("/x", "refund"), sessionName, "store")
@@ -143,14 +143,12 @@ func undecodableCookie(t *testing.T, a Adapter) {
 	}
 	rec, store := audittest.New(t), cookieStore()
 	store.Codecs = append(securecookie.CodecsFromPairs([]byte("a newer key of thirty-two bytes!")), store.Codecs...)
-	s := newSite(t, a, Setup{Recorder: rec.Recorder(), SessionUsers: []SessionUser{{Store: store, Name: sessionName}}})
+	s := newSite(t, a, bySession(rec, store))
 	badCookie(s, signed, func(c *Call) {
 		wantText(t, c.Audit("refund", nil), sessionName)
 		c.change(t, store, func(values map[any]any) { values["username"] = "alice" })
 		wantNil(t, c.Audit("login", nil))
 	})
 	wantUser(t, rec, "login", "alice")
-	if n := len(rec.Events()); n != 1 {
-		t.Errorf("%d events, want 1", n)
-	}
+	wantEvents(t, rec, 1)
 }
