@@ -1,4 +1,5 @@
-// Package echoaudit audits what users do in applications built on echo v4.
+// Package echoaudit audits what users do in applications built on echo v4. The one
+// for echo v5 is github.com/auditing-go/auditing/echoaudit/v5.
 //
 //	e.Use(echoaudit.Middleware(rec, echoaudit.SessionUser(store, "session")))
 //
@@ -18,6 +19,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/echoaudit/internal/contrib"
 	"github.com/auditing-go/auditing/nethttpaudit"
 )
 
@@ -28,9 +30,11 @@ type Fields = core.Fields
 type Option = nethttpaudit.Option
 
 var framework = &nethttpaudit.Framework{
-	Package:  "echoaudit",
-	Request:  func(c any) *http.Request { return c.(echo.Context).Request() },
-	Sessions: contribSessions,
+	Package: "echoaudit",
+	Request: func(c any) *http.Request { return c.(echo.Context).Request() },
+	Sessions: func(c any, name string) []nethttpaudit.FoundSession {
+		return contrib.Sessions(c.(echo.Context).Get(contrib.Key), name)
+	},
 	Copy:     copyContext,
 	ClientIP: extractedIP,
 	Header: func(c any) http.Header {
@@ -42,25 +46,6 @@ var framework = &nethttpaudit.Framework{
 	// echo routes by the request that arrived: what Pre middlewares inside ours rewrite
 	// must be that one.
 	InPlace: true,
-}
-
-// contribKey is where echo-contrib/session keeps its store. It is read from
-// there, so that the package is not compiled in.
-const contribKey = "_session_store"
-
-// contribName is the session that the documentation of echo-contrib/session
-// uses; the package itself has no default.
-const contribName = "session"
-
-func contribSessions(c any, name string) []nethttpaudit.FoundSession {
-	store, ok := c.(echo.Context).Get(contribKey).(sessions.Store)
-	if !ok {
-		return nil
-	}
-	if name == "" {
-		name = contribName
-	}
-	return []nethttpaudit.FoundSession{{Store: store, Name: name}}
 }
 
 // extractedIP asks the application's own extractor. c.RealIP is no substitute:
