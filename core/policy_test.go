@@ -18,6 +18,7 @@ var (
 	gorillaPaths  = []string{"github.com/gorilla/"}
 	ginPaths      = []string{"github.com/gin-gonic/", "github.com/gin-contrib/"}
 	echoPaths     = []string{"github.com/labstack/"}
+	contribPaths  = []string{"github.com/labstack/echo-contrib"}
 	gormPaths     = []string{"gorm.io/gorm", "github.com/jinzhu/"}
 	pgxPaths      = []string{"github.com/jackc/", "gorm.io/driver/postgres"}
 	sqlitePaths   = []string{"modernc.org/", "github.com/mattn/go-sqlite3", "gorm.io/driver/sqlite", "github.com/glebarez/", "github.com/ncruces/go-sqlite3"}
@@ -42,7 +43,8 @@ func TestImportPolicy(t *testing.T) {
 		{name: "core", allow: core},
 		{name: "nethttpaudit", allow: join(core, gorillaPaths, []string{module + "/nethttpaudit"})},
 		{name: "ginaudit", deny: join(echoPaths, databasePaths, ourStores)},
-		{name: "echoaudit", deny: join(ginPaths, databasePaths, ourStores)},
+		{name: "echoaudit", deny: join(ginPaths, contribPaths, databasePaths, ourStores, []string{"github.com/labstack/echo/v5", module + "/echoaudit/v5"})},
+		{name: "echoaudit/v5", deny: join(ginPaths, contribPaths, databasePaths, ourStores, []string{"github.com/labstack/echo/v4", "github.com/labstack/gommon"})},
 		{name: "stores", allow: join(core, []string{module + "/stores"}), deny: []string{module + "/stores/"}},
 		{name: "stores/storetest", allow: join(core, []string{module + "/stores/storetest"})},
 		{name: "stores/internal/sqlstore", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, sqlitePaths, elasticPaths, ourAdapters)},
