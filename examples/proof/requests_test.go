@@ -14,9 +14,11 @@ import (
 	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
 	"github.com/labstack/echo/v4"
+	echov5 "github.com/labstack/echo/v5"
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/echoaudit"
+	echoauditv5 "github.com/auditing-go/auditing/echoaudit/v5"
 	"github.com/auditing-go/auditing/ginaudit"
 	"github.com/auditing-go/auditing/nethttpaudit"
 )
@@ -97,13 +99,24 @@ var frameworks = []struct {
 		})
 		return e
 	}},
-	{"echo", func(s *service, rec *core.Recorder) http.Handler {
+	{"echo-v4", func(s *service, rec *core.Recorder) http.Handler {
 		e := echo.New()
 		e.Use(echoaudit.Middleware(rec, echoaudit.SessionUser(cookies, "session")))
 		e.GET("/", func(c echo.Context) error {
 			return c.NoContent(s.handle(c.Request(), audited{
 				func(tag string, fields core.Fields) error { return echoaudit.Audit(c, tag, fields) },
 				func() context.Context { return echoaudit.Detach(c) },
+			}))
+		})
+		return e
+	}},
+	{"echo-v5", func(s *service, rec *core.Recorder) http.Handler {
+		e := echov5.New()
+		e.Use(echoauditv5.Middleware(rec, echoauditv5.SessionUser(cookies, "session")))
+		e.GET("/", func(c *echov5.Context) error {
+			return c.NoContent(s.handle(c.Request(), audited{
+				func(tag string, fields core.Fields) error { return echoauditv5.Audit(c, tag, fields) },
+				func() context.Context { return echoauditv5.Detach(c) },
 			}))
 		})
 		return e
