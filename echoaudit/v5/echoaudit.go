@@ -45,7 +45,7 @@ type Fields = core.Fields
 type Option = nethttpaudit.Option
 
 var framework = &nethttpaudit.Framework{
-	Package: "echoaudit",
+	Package: "echoaudit/v5", // an option of echoaudit compiles here
 	Request: func(c any) *http.Request { return c.(*echo.Context).Request() },
 	Sessions: func(c any, name string) []nethttpaudit.FoundSession {
 		return contrib.Sessions(c.(*echo.Context).Get(contrib.Key), name)

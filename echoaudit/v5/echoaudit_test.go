@@ -12,11 +12,13 @@ import (
 	"strings"
 	"testing"
 
+	echov4 "github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v5"
 	"github.com/labstack/echo/v5/middleware"
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/audittest"
+	v4 "github.com/auditing-go/auditing/echoaudit"
 	"github.com/auditing-go/auditing/echoaudit/v5"
 )
 
@@ -109,6 +111,17 @@ func TestUserOption(t *testing.T) {
 	if seen.Path() != "/renamed" || !reflect.DeepEqual(seen.RouteInfo(), real.RouteInfo()) || seen.Logger() != logger || seen.Echo() != e {
 		t.Errorf("the copy differs: %+v", seen)
 	}
+}
+
+// Options have one type, so that the compiler does not tell v4's from v5's.
+func TestOptionOfEchoV4(t *testing.T) {
+	user := v4.User(func(echov4.Context) (string, error) { return "alice", nil })
+	serve(echo.New(), get(), func(c *echo.Context) error {
+		if err := echoaudit.Audit(c, "refund", nil); err == nil || !strings.Contains(err.Error(), "echoaudit/v5.User") {
+			t.Errorf("the audit returned %v", err)
+		}
+		return nil
+	}, echoaudit.Middleware(audittest.New(t).Recorder(), user))
 }
 
 func TestNoContribSession(t *testing.T) {
