@@ -1,6 +1,7 @@
 package ginaudit
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -43,7 +44,7 @@ func contribSessions(c any, name string) []nethttpaudit.FoundSession {
 		}
 	}
 	var found []nethttpaudit.FoundSession
-	for _, n := range sortedNames(byName) {
+	for _, n := range slices.Sorted(maps.Keys(byName)) { // in the same order each time
 		if name == "" || name == n {
 			found = append(found, foundSession(byName[n]))
 		}
@@ -112,14 +113,4 @@ func moved(kept any, r *http.Request) any {
 	session := own.Interface().(contribSession)
 	*hidden[*http.Request](session, "request"), *hidden[*sessions.Session](session, "session") = r, nil
 	return session
-}
-
-// sortedNames makes the order in which sessions are asked the same each time.
-func sortedNames(byName map[string]contribSession) []string {
-	names := make([]string, 0, len(byName))
-	for n := range byName {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
 }
