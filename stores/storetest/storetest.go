@@ -5,6 +5,8 @@
 //		storetest.Run(t, func(t *testing.T) core.Store { return openOn(t.TempDir()) })
 //	}
 //
+// It is a test helper, not API that a program builds on: a later version may prove more.
+//
 // Each failure says in words which promise is broken. The suite reads back what it
 // saved, so the store has to be a [core.Reader]; a [core.Flusher] is flushed before
 // each read, and a [core.Closer] is closed and must stay so.

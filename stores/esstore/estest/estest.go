@@ -1,4 +1,5 @@
-// Package estest gives tests genuine Elasticsearch and OpenSearch servers.
+// Package estest gives tests genuine Elasticsearch and OpenSearch servers. It is a test
+// helper, not API: it may change with any version.
 //
 // [Each] runs a test on one of either kind: those that the environment variables
 // AUDITING_ELASTICSEARCH_URL and AUDITING_OPENSEARCH_URL name, of whatever version,

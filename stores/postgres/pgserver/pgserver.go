@@ -3,6 +3,8 @@
 // demonstration or, by way of package pgtest, in a test.
 //
 // No server and no folder outlives the process that started it, however that ends.
+//
+// It is a test helper, not API: it may change with any version.
 package pgserver
 
 import (

@@ -1,8 +1,10 @@
-// Package pgtest gives tests a PostgreSQL server.
+// Package pgtest gives tests a PostgreSQL server. It is a test helper, not API: it may
+// change with any version.
 //
 // [DSN] hands out fresh, empty databases on a shared server: the one that the
 // environment variable AUDITING_POSTGRES_DSN names, else one that package pgserver
-// starts from a local installation and [Main] stops. Where there is neither the test is skipped, with CI=true it fails.
+// starts from a local installation and [Main] stops. Where there is neither the test is
+// skipped; with CI=true it fails.
 //
 // [Start] gives a test a server of its own, to stop, kill and restart. No server
 // and no folder outlives the test process, however it ends.
