@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,6 +168,14 @@ func (r Relation) unfit() (why string, mend Column) {
 	return "", Column{}
 }
 
+// Local reports whether its datetime is a [LocalTime].
+func (r Relation) Local() bool {
+	return slices.Contains(r.Columns, Column{Name: "datetime", Kind: LocalTime})
+}
+
+// pythonKinds are those of the columns that the Python library makes.
+var pythonKinds = []Kind{Text, Int, Float, Bool, LocalTime, Interval}
+
 // Adoptable reports whether a relation can only have been made by the Python
 // library: its first columns are username and a datetime without zone, all others
 // are of the types that it makes, and nothing else was ever added. A table whose
@@ -184,25 +193,10 @@ func (r Relation) Adoptable() bool {
 	if !r.Plain {
 		return false
 	}
-	for _, c := range r.Columns[2:] {
-		switch c.Name {
-		case "ip", "host", "path":
-			if c.Kind != Text {
-				return false
-			}
-		case "audit_id", "audit_tag", "audit_request", "audit_extra":
-			return false
-		}
-		switch c.Kind {
-		case Text, Int, Float, Bool, LocalTime, Interval:
-			if c.Type != "" {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.Columns[2:], func(c Column) bool {
+		return c.Type != "" || !slices.Contains(pythonKinds, c.Kind) ||
+			isBase[c.Name] && (c.Kind != Text || strings.HasPrefix(c.Name, "audit_"))
+	})
 }
 
 // Batch is rows for one table.
@@ -217,7 +211,16 @@ type Batch struct {
 	// Looked says that this Save read the catalogue after the table had seemed Stale: a
 	// value that the table does not take is not a column's fault now but Refused.
 	Looked bool
+	// last says that no other table takes the rows.
+	last bool
 }
+
+// maxRefused is how many rows a table may refuse one by one.
+const maxRefused = 16
+
+// Enough reports whether a table that has refused so many rows one by one is not to be
+// tried with the rest of the batch: another table takes them.
+func (b Batch) Enough(refused int) bool { return refused >= maxRefused && !b.last }
 
 // Row is one event as it is written.
 type Row struct {
@@ -234,37 +237,29 @@ type Row struct {
 // copied: a *string, *time.Time, *uuid.UUID or, of JSON, *[]byte. nil is NULL.
 func (r *Row) Base(n int) any {
 	e := r.Event
-	switch baseColumns[n].Name {
-	case "username":
+	switch name := baseColumns[n].Name; {
+	case name == "username":
 		return &e.User
-	case "datetime":
+	case name == "datetime":
 		return &e.Time
-	case "audit_id":
+	case name == "audit_id":
 		return &e.ID
-	case "audit_tag":
+	case name == "audit_tag":
 		return &e.Tag
-	case "audit_request":
-		if r.Request != nil {
-			return &r.Request
-		}
+	case name == "audit_request" && r.Request != nil:
+		return &r.Request
+	case name == "audit_extra" && r.Extra != nil:
+		return &r.Extra
+	case e.Request == nil:
 		return nil
-	case "audit_extra":
-		if r.Extra != nil {
-			return &r.Extra
-		}
-		return nil
-	}
-	if e.Request == nil {
-		return nil
-	}
-	switch baseColumns[n].Name {
-	case "ip":
+	case name == "ip":
 		return &e.Request.IP
-	case "host":
+	case name == "host":
 		return &e.Request.Host
-	default:
+	case name == "path":
 		return &e.Request.Path
 	}
+	return nil
 }
 
 // RowFailure is a row that is not known to be stored.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -132,18 +133,16 @@ func (g *grower) run() {
 		now := time.Now()
 		if pause := g.pace.due(0, now).Sub(now); pause > 0 {
 			g.mu.Unlock()
-			t := time.NewTimer(pause)
 			select {
-			case <-t.C:
+			case <-time.After(pause):
 			case <-g.ctx.Done():
 			}
-			t.Stop()
 			continue
 		}
 		j := g.queue[0]
 		g.queue = g.queue[1:]
 		g.growing = j.table
-		fields := append([]Column(nil), j.fields...)
+		fields := slices.Clone(j.fields)
 		g.mu.Unlock()
 		ctx, cancel := context.WithTimeout(g.ctx, growTimeout)
 		err := g.store.growNow(ctx, j.table, fields)
@@ -156,19 +155,18 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	g.mu.Lock()
 	j.queued = false
 	close(j.done)
-	if err == nil && len(j.fields) == len(fields) {
-		delete(g.jobs, j.table)
-	}
-	underWay := errors.Is(err, ErrUnderWay)
-	var warn bool
 	j.err = err
-	if err == nil {
-		j.failures, j.warned = 0, false
-	} else {
+	underWay := errors.Is(err, ErrUnderWay)
+	warn := err != nil && !underWay && !j.warned && g.ctx.Err() == nil
+	switch {
+	case err != nil:
 		j.failures++
 		j.resume = time.Now().Add(core.Backoff(j.failures, minGrowPause, maxGrowPause))
-		warn = !underWay && !j.warned && g.ctx.Err() == nil
 		j.warned = j.warned || warn
+	case len(j.fields) > len(fields): // more were asked for meanwhile
+		j.failures, j.warned = 0, false
+	default:
+		delete(g.jobs, j.table)
 	}
 	g.mu.Unlock()
 	if underWay {

@@ -10,7 +10,7 @@ import (
 // audit_extra where it does not fit.
 func (sv *saving) place(t *Table, indexes []int) Batch {
 	s, events := sv.store, sv.events
-	b := Batch{Table: t, Looked: sv.looked[t.Name]}
+	b := Batch{Table: t, Looked: slices.Contains(sv.looked, t.Name), last: t.Name == s.overflowName()}
 	slot := make([]int, len(t.Fields)) // the place among b.Fields, from 1
 	unused := len(slot)
 	for _, i := range indexes {

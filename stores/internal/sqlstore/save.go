@@ -23,7 +23,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 	if s.closed.Load() {
 		return core.FailAll(len(events), core.Failure{Err: core.ErrClosed, Retry: true, Lasting: true})
 	}
-	sv := saving{store: s, events: events, arena: s.arenas.Get().(*arena), refused: map[int]error{}, spilled: map[int]bool{}, doubt: map[int]bool{}, looked: map[string]bool{}}
+	sv := saving{store: s, events: events, fates: make([]fate, len(events)), arena: s.arenas.Get().(*arena)}
 	defer s.arenas.Put(sv.arena)
 	defer sv.arena.reset()
 	todo := make([]int, len(events))
@@ -50,21 +50,28 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 type saving struct {
 	store    *Store
 	events   []core.Event
+	fates    []fate // of the events
 	arena    *arena
-	refused  map[int]error   // why their own tables do not take these events: they go to the overflow table
-	spilled  map[int]bool    // events that are laid out for the overflow table
-	doubt    map[int]bool    // events of which an earlier round may have stored something
-	looked   map[string]bool // tables that were looked up again, having seemed stale
+	looked   []string // tables that were looked up again, having seemed stale
 	reasons  []spillReason
 	failures []core.Failure
 }
 
+// fate is what has become of an event so far.
+type fate struct {
+	refused error // why its own table does not take it: it goes to the overflow table
+	spilled bool  // it is laid out for the overflow table
+	doubt   bool  // an earlier round may have stored it
+	failed  bool
+}
+
 // triedBefore reports whether an event may be stored already, in whichever table.
-func (sv *saving) triedBefore(i int) bool { return !sv.events[i].First || sv.doubt[i] }
+func (sv *saving) triedBefore(i int) bool { return !sv.events[i].First || sv.fates[i].doubt }
 
 // fail names an event that is not known to be stored, see [core.Store].
 func (sv *saving) fail(f core.Failure) {
-	f.Unknown = f.Unknown || sv.doubt[f.Index]
+	sv.fates[f.Index].failed = true
+	f.Unknown = f.Unknown || sv.fates[f.Index].doubt
 	sv.failures = append(sv.failures, f)
 }
 
@@ -79,7 +86,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 	}
 	for _, f := range failures {
 		if f.Unknown {
-			sv.doubt[f.Index] = true
+			sv.fates[f.Index].doubt = true
 		}
 		switch {
 		case f.Why == Unavailable || ctx.Err() != nil || round == maxRounds:
@@ -93,7 +100,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 				sv.divert(f)
 			}
 			again = append(again, f.Index)
-		case sv.spilled[f.Index]:
+		case sv.fates[f.Index].spilled:
 			// Only the table that takes every event can refuse one for good.
 			sv.fail(core.Failure{Index: f.Index, Err: f.Err, Retry: f.Why != Refused, Unknown: f.Unknown})
 		default:
@@ -107,19 +114,18 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 		}
 		return nil
 	}
-	for _, name := range stale {
-		sv.looked[name] = true
-	}
+	sv.looked = append(sv.looked, stale...)
 	return again
 }
 
 // divert lays an event out for the overflow table from now on, as its own table
 // does not take it.
 func (sv *saving) divert(f RowFailure) {
-	if sv.spilled[f.Index] {
+	fate := &sv.fates[f.Index]
+	if fate.spilled {
 		return
 	}
-	sv.refused[f.Index] = f.Err
+	fate.refused = f.Err
 	name, _ := sv.store.tableName(sv.events[f.Index].Tag)
 	reason := sv.store.backend.Reason(f.Err)
 	sv.because(spillReason{[]int{f.Index}, "a table refuses events: they are stored in audit_overflow", name + " " + reason, []any{"table", name, "reason", reason}})
@@ -134,7 +140,7 @@ func (sv *saving) divertTimes(t *Table, indexes []int) {
 		return
 	}
 	for _, i := range indexes {
-		if sv.refused[i] == nil && !sv.store.backend.Keeps(sv.events[i].Time, LocalTime) {
+		if sv.fates[i].refused == nil && !sv.store.backend.Keeps(sv.events[i].Time, LocalTime) {
 			sv.divert(RowFailure{Index: i, Err: errLocalTime})
 		}
 	}
@@ -175,17 +181,16 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 		sv.divertTimes(t, g.indexes)
 		var own, known, spill []int
 		for _, i := range g.indexes {
+			fate := &sv.fates[i]
+			fate.spilled = t == nil || fate.refused != nil
 			switch {
-			case t == nil || sv.refused[i] != nil:
-				sv.spilled[i] = true
+			case fate.spilled:
 				spill = append(spill, i)
-				continue
 			case overflow != nil && sv.triedBefore(i):
 				known = append(known, i)
 			default:
 				own = append(own, i)
 			}
-			delete(sv.spilled, i)
 		}
 		if len(own) > 0 {
 			batches = append(batches, sv.place(t, own))
@@ -287,13 +292,11 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		want(s.overflowName(), nil)
 	}
 	for _, w := range waits {
-		t := time.NewTimer(time.Until(w.until))
 		select {
 		case <-w.done:
-		case <-t.C:
+		case <-time.After(time.Until(w.until)):
 		case <-ctx.Done():
 		}
-		t.Stop()
 	}
 }
 
@@ -312,8 +315,8 @@ func (sv *saving) refuse(table string, indexes []int) {
 		var why error
 		missing, fields := s.overflowName(), []Column(nil)
 		switch foreign := s.foreign(table); {
-		case sv.refused[i] != nil:
-			why = fmt.Errorf("table %q refuses the event: %w", table, sv.refused[i])
+		case sv.fates[i].refused != nil:
+			why = fmt.Errorf("table %q refuses the event: %w", table, sv.fates[i].refused)
 		case table == "":
 			why = errors.New("the tag cannot be the name of a table")
 		case foreign != "":

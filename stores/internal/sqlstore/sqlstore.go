@@ -5,6 +5,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -100,9 +101,4 @@ func (s *Store) DDL(tag string, fields core.Fields) string {
 	return s.backend.DDL(name, noTable.missing(s.cfg.MaxColumns, []core.Event{e}, []int{0}))
 }
 
-func (s *Store) logger() *slog.Logger {
-	if s.cfg.Logger != nil {
-		return s.cfg.Logger
-	}
-	return slog.Default()
-}
+func (s *Store) logger() *slog.Logger { return cmp.Or(s.cfg.Logger, slog.Default()) }

@@ -54,21 +54,19 @@ var baseColumns = []Column{
 }
 
 // isBase are the names of the base columns.
-var isBase = names(baseColumns)
-
-func names(columns []Column) map[string]bool {
+var isBase = func() map[string]bool {
 	m := map[string]bool{}
-	for _, c := range columns {
+	for _, c := range baseColumns {
 		m[c.Name] = true
 	}
 	return m
-}
+}()
 
 // leadingColumns is how many of the base columns stand before the fields.
 const leadingColumns = 5
 
 // BaseColumns returns the columns that every table has.
-func BaseColumns() []Column { return append([]Column(nil), baseColumns...) }
+func BaseColumns() []Column { return slices.Clone(baseColumns) }
 
 // CreateTable returns the statement that makes a table, unless it is there, with the
 // base columns and these fields. name is quoted, key is what makes audit_id the key, and
@@ -130,11 +128,10 @@ type Table struct {
 }
 
 func newTable(rel Relation) *Table {
-	t := &Table{Name: rel.Name, byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns)}
+	t := &Table{Name: rel.Name, Local: rel.Local(), byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns)}
 	for _, c := range rel.Columns {
 		t.byLower[strings.ToLower(c.Name)] = true
 		if isBase[c.Name] {
-			t.Local = t.Local || c.Name == "datetime" && c.Kind == LocalTime
 			continue
 		}
 		if c.Type != "" {
@@ -209,11 +206,7 @@ func (t *Table) missing(most int, events []core.Event, indexes []int) []Column {
 	return missing
 }
 
+// twin reports whether one of columns has that name, whatever its case.
 func twin(columns []Column, name string) bool {
-	for _, c := range columns {
-		if strings.EqualFold(c.Name, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(columns, func(c Column) bool { return strings.EqualFold(c.Name, name) })
 }

@@ -1,6 +1,9 @@
 package sqlstore
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // foreign says why a relation that has the name of a table is not written to, "" when
 // there is none or it is, or is to be taken over.
@@ -34,19 +37,9 @@ func (sv *saving) because(r spillReason) { sv.reasons = append(sv.reasons, r) }
 
 // tell warns of what this Save has stored in the overflow table.
 func (sv *saving) tell() {
-	if len(sv.reasons) == 0 {
-		return
-	}
-	failed := map[int]bool{}
-	for _, f := range sv.failures {
-		failed[f.Index] = true
-	}
 	for _, r := range sv.reasons {
-		for _, i := range r.indexes {
-			if sv.spilled[i] && !failed[i] {
-				sv.store.warnOnce(r.kind, r.key, r.args...)
-				break
-			}
+		if slices.ContainsFunc(r.indexes, func(i int) bool { return sv.fates[i].spilled && !sv.fates[i].failed }) {
+			sv.store.warnOnce(r.kind, r.key, r.args...)
 		}
 	}
 }

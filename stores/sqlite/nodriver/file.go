@@ -1,12 +1,14 @@
 package nodriver
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"sync"
 
@@ -245,7 +247,7 @@ func (b *backend) database(ctx context.Context) (*database, error) {
 		return nil, err
 	}
 	if moved {
-		b.logger().Warn("auditing: the SQLite file was opened anew", "file", d.path, "reason", reason)
+		cmp.Or(b.log, slog.Default()).Warn("auditing: the SQLite file was opened anew", "file", d.path, "reason", reason)
 	}
 	b.mu.Lock()
 	b.file = fresh

@@ -108,13 +108,6 @@ type backend struct {
 
 var _ sqlstore.Backend = (*backend)(nil)
 
-func (b *backend) logger() *slog.Logger {
-	if b.log != nil {
-		return b.log
-	}
-	return slog.Default()
-}
-
 // dsn is what the DSN of a user means.
 type dsn struct {
 	full   string // with the settings that audits want

@@ -52,10 +52,6 @@ type tableWriting struct {
 	careful bool          // each row has a savepoint, as a trigger may leave half of one behind
 }
 
-// maxRefused is how many rows a table may refuse one by one before the rest of the
-// batch is not tried on it any more: there is another place for them.
-const maxRefused = 16
-
 func (w *writing) insertAll(ctx context.Context, conn *sql.Conn, batches []sqlstore.Batch) error {
 	for i, batch := range batches {
 		if err := w.insert(ctx, conn, batch, &w.tables[i]); err != nil {
@@ -87,7 +83,7 @@ func (w *writing) insert(ctx context.Context, conn *sql.Conn, batch sqlstore.Bat
 		case !t.careful && !isOutage(err):
 			t.careful = true
 			return errAgain
-		case len(t.refused) >= maxRefused && !strings.HasSuffix(batch.Table.Name, sqlstore.Overflow):
+		case batch.Enough(len(t.refused)):
 			err = t.refuse(err, batch.Rows[i:]...)
 		default:
 			err = t.refuse(err, *row)
