@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +26,10 @@ func (b *backend) adopt(table string) error {
 		return errAdopting
 	}
 	// Most tables are small: then nobody has to notice.
-	t := time.NewTimer(adoptWait)
-	defer t.Stop()
 	select {
 	case err := <-done:
 		return err
-	case <-t.C:
+	case <-time.After(adoptWait):
 		return errAdopting
 	}
 }
@@ -146,11 +145,10 @@ func (b *backend) adoptIndexes(ctx context.Context, conn *sql.Conn, table string
 	if err != nil {
 		return err
 	}
-	there := "\n" + strings.Join(have, "\n") + "\n"
 	for _, index := range []struct{ kind, columns string }{
 		{"UNIQUE INDEX", "audit_id"}, {"INDEX", "datetime"}, {"INDEX", "username,datetime"},
 	} {
-		if strings.Contains(there, "\n"+index.columns+"\n") {
+		if slices.Contains(have, index.columns) {
 			continue
 		}
 		columns := `"` + strings.ReplaceAll(index.columns, ",", `", "`) + `"`
@@ -209,10 +207,8 @@ func (b *backend) resumeBackfill(ctx context.Context) {
 		return
 	}
 	for _, rel := range relations {
-		for _, c := range rel.Columns {
-			if c.Name == "datetime" && c.Kind == sqlstore.LocalTime && rel.Ours() && strings.HasPrefix(rel.Name, b.cfg.Prefix) {
-				b.startTakeOver(rel.Name)
-			}
+		if rel.Local() && rel.Ours() && strings.HasPrefix(rel.Name, b.cfg.Prefix) {
+			b.startTakeOver(rel.Name)
 		}
 	}
 }

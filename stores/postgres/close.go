@@ -23,10 +23,10 @@ func (b *backend) end() error {
 	b.closed.Store(true)
 	b.wg.Wait()
 	_ = b.conns.close()
-	if b.own {
-		return b.pool.Close()
+	if b.conns.app != nil {
+		return nil
 	}
-	return nil
+	return b.pool.Close()
 }
 
 // underWay says what end still waits for.

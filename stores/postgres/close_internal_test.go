@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 
 // TestCloseDoesNotOutwaitATakeOver that does not end.
 func TestCloseDoesNotOutwaitATakeOver(t *testing.T) {
-	b := &backend{conns: &connector{}, writer: make(chan *writeConn, 1), adopting: map[string]bool{"mytag": true}}
+	b := &backend{conns: &connector{app: new(sql.DB)}, writer: make(chan *writeConn, 1), adopting: map[string]bool{"mytag": true}}
 	b.give(&writeConn{})
 	b.ctx, b.cancel = context.WithCancel(t.Context())
 	b.wg.Add(1)

@@ -26,7 +26,7 @@ type connection struct {
 // application's one.
 type connector struct {
 	app  *sql.DB // nil for a store that opened its own
-	kept *sql.DB // for connections beside it
+	kept *sql.DB // for connections beside it; nil until one of it has shown how they are made
 }
 
 // poolWait is how long the application's pool is waited for when it seems to have room.
@@ -37,20 +37,23 @@ const poolWait = time.Second
 // all, and perhaps wait for their audits, one is made beside the pool.
 func (c *connector) connect(ctx context.Context) (*connection, error) {
 	if c.app == nil {
-		return kept(ctx, c.kept)
+		return connectionOf(ctx, c.kept)
+	}
+	if c.kept == nil {
+		return connectionOf(ctx, c.app)
 	}
 	if s := c.app.Stats(); s.MaxOpenConnections <= 0 || s.InUse < s.MaxOpenConnections {
 		short, cancel := context.WithTimeout(ctx, poolWait)
-		conn, err := kept(short, c.app)
+		conn, err := connectionOf(short, c.app)
 		timedOut := short.Err() != nil
 		cancel()
 		if err == nil || !timedOut || ctx.Err() != nil {
 			return conn, err
 		}
 	}
-	conn, err := kept(ctx, c.kept)
+	conn, err := connectionOf(ctx, c.kept)
 	if isSession(err) {
-		return kept(ctx, c.app) // only the application knows its new credentials
+		return connectionOf(ctx, c.app) // only the application knows its new credentials
 	}
 	return conn, err
 }
@@ -63,8 +66,8 @@ func (c *connector) close() error {
 	return c.kept.Close()
 }
 
-// kept takes a connection of pool and looks at it.
-func kept(ctx context.Context, pool *sql.DB) (*connection, error) {
+// connectionOf takes a connection of pool and looks at it.
+func connectionOf(ctx context.Context, pool *sql.DB) (*connection, error) {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return nil, err

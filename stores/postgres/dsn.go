@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
@@ -31,16 +28,16 @@ func parseDSN(dsn string, cfg *Config) (*pgx.ConnConfig, error) {
 		}
 	}
 	conn.RuntimeParams["client_encoding"] = "UTF8" // whatever the role's or the database's is
-	conn.StatementCacheCapacity = min(conn.StatementCacheCapacity, maxReads)
+	conn.StatementCacheCapacity = min(conn.StatementCacheCapacity, maxCached)
 	if _, ok := conn.RuntimeParams["application_name"]; !ok {
 		conn.RuntimeParams["application_name"] = "auditing"
 	}
 	return conn, nil
 }
 
-// maxReads is how many statements a connection that reads keeps prepared: each costs the
-// server up to half a megabyte, when the table is wide.
-const maxReads = 32
+// maxCached is how many statements pgx keeps prepared on a connection of the pool, such as
+// those of queries through [Store.DB]: on a wide table each costs the server up to half a megabyte.
+const maxCached = 32
 
 // look connects once to see what stands at the other end, and creates the database when
 // it is missing and may be created. Through a pooler a statement that was prepared is not
@@ -54,7 +51,7 @@ func look(ctx context.Context, conn *pgx.ConnConfig, create bool) error {
 		c, err = pgx.ConnectConfig(ctx, conn.Copy())
 	}
 	if err != nil {
-		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+		return notConnected(err)
 	}
 	defer c.Close(context.WithoutCancel(ctx))
 	pooled, err := greet(ctx, c)
@@ -104,52 +101,12 @@ func createFrom(ctx context.Context, c *pgx.Conn, name string) error {
 		case "42P04", "23505": // somebody else was faster
 			return nil
 		case "55006": // the template is in use, as while another process copies it
-			t := time.NewTimer(200 * time.Millisecond)
 			select {
-			case <-t.C:
+			case <-time.After(200 * time.Millisecond):
 				continue
 			case <-ctx.Done():
-				t.Stop()
 			}
 		}
 		return fmt.Errorf("auditing: creating database %q: %w", name, err)
 	}
-}
-
-// createSchema makes the schema when it is missing and may be made.
-func (b *backend) createSchema(ctx context.Context) error {
-	var exists bool
-	err := b.pool.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", b.args(b.cfg.Schema)...).Scan(&exists)
-	b.noSchema = b.cfg.Fixed && !exists
-	if err == nil && !exists && !b.cfg.Fixed {
-		_, err = b.pool.ExecContext(ctx, "CREATE SCHEMA "+sqlstore.Quote(b.cfg.Schema))
-		if state := sqlState(err); state == "42P06" || state == "23505" {
-			err = nil
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("auditing: schema %q: %w", b.cfg.Schema, err)
-	}
-	return nil
-}
-
-// sqlState returns the server's error code, "" for an error that is not the server's.
-func sqlState(err error) string {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		return pgErr.Code
-	}
-	return ""
-}
-
-// lockKey is the key of an advisory lock of ours.
-func lockKey(purpose, name string) int64 {
-	h := fnv.New64a()
-	h.Write([]byte("auditing\x00" + purpose + "\x00" + name))
-	return int64(h.Sum64())
-}
-
-// literal returns s as a quoted SQL literal.
-func literal(s string) string {
-	return `'` + strings.ReplaceAll(strings.ReplaceAll(s, "\x00", ""), `'`, `''`) + `'`
 }

@@ -23,6 +23,17 @@ var errForeignDriver = errors.New("the pool's driver is not pgx itself, but perh
 // errKeptOut is why a row is not there although the server took it.
 var errKeptOut = errors.New("the server took the row and did not store it: a trigger or a rule of the table kept it out")
 
+func notConnected(err error) error { return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err) }
+
+// sqlState returns the server's error code, "" for an error that is not the server's.
+func sqlState(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}
+
 // isUnknown reports whether what err interrupted may have happened all the same.
 func isUnknown(err error) bool {
 	if err == nil {
@@ -37,7 +48,7 @@ func isUnknown(err error) bool {
 		// Any other answer of the server says that it has rolled back.
 		return pgErr.Severity == "FATAL" || pgErr.Severity == "PANIC"
 	}
-	return !errors.Is(err, errKeptOut)
+	return true
 }
 
 // isConnection reports whether err is of the connection, so that a new one may help.
@@ -49,7 +60,18 @@ func isConnection(err error) bool {
 	if errors.As(err, &pgErr) {
 		return strings.HasPrefix(pgErr.Code, "08") || strings.HasPrefix(pgErr.Code, "57P")
 	}
-	return !errors.Is(err, errKeptOut)
+	return true
+}
+
+// isSession reports whether err can be of the session alone: it is read-only (25006), as
+// one that began before its server or its role was made writable, or of a role that may
+// no longer do what new sessions may (42501, 28000), or that is gone (42704).
+func isSession(err error) bool {
+	switch sqlState(err) {
+	case "25006", "42501", "42704", "28000", "28P01":
+		return true
+	}
+	return false
 }
 
 // isLock reports whether err says that somebody holds a lock for too long.
@@ -58,24 +80,23 @@ func isLock(err error) bool { return sqlState(err) == "55P03" }
 // reasonOf sorts the server's errors by what can be done about them. A value that is
 // not of its column's type may be the fault of a catalogue that was not looked up since.
 func reasonOf(err error, looked bool) sqlstore.Reason {
-	if errors.Is(err, errKeptOut) {
-		return sqlstore.Refused
-	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, new(notSent)) || !errors.As(err, &pgErr) || pgErr.Severity == "FATAL" || pgErr.Severity == "PANIC" {
 		return sqlstore.Unavailable
 	}
-	switch of := func(codes []string) bool {
-		return slices.ContainsFunc(codes, func(code string) bool { return strings.HasPrefix(pgErr.Code, code) })
-	}; {
-	case of(staleStates), strings.HasPrefix(pgErr.Code, "22") && !looked:
+	switch {
+	case isOf(pgErr, staleStates), strings.HasPrefix(pgErr.Code, "22") && !looked:
 		return sqlstore.Stale
-	case of(refusedStates):
+	case isOf(pgErr, refusedStates):
 		return sqlstore.Refused
-	case of(passingStates):
+	case isOf(pgErr, passingStates):
 		return sqlstore.Unavailable
 	}
 	return sqlstore.Denied
+}
+
+func isOf(err *pgconn.PgError, states []string) bool {
+	return slices.ContainsFunc(states, func(begins string) bool { return strings.HasPrefix(err.Code, begins) })
 }
 
 // Codes, or the classes with which they begin. What is none of them is of the table:
@@ -100,7 +121,7 @@ func (b *backend) Reason(err error) string {
 		return err.Error()
 	}
 	reason := "SQLSTATE " + pgErr.Code
-	if pgErr.Where == "" && !slices.ContainsFunc(refusedStates, func(class string) bool { return strings.HasPrefix(pgErr.Code, class) }) {
+	if pgErr.Where == "" && !isOf(pgErr, refusedStates) {
 		reason = fmt.Sprintf("%s (%s)", pgErr.Message, reason)
 	}
 	for _, of := range []struct{ what, name string }{{"constraint", pgErr.ConstraintName}, {"column", pgErr.ColumnName}} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"hash/fnv"
 	"strings"
 
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
@@ -128,4 +129,11 @@ func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 		adds[i] = sqlstore.AddColumn(c)
 	}
 	return "ALTER TABLE " + b.Table(table) + " " + strings.Join(adds, ", ")
+}
+
+// lockKey is the key of an advisory lock of ours.
+func lockKey(purpose, name string) int64 {
+	h := fnv.New64a()
+	h.Write([]byte("auditing\x00" + purpose + "\x00" + name))
+	return int64(h.Sum64())
 }

@@ -40,11 +40,9 @@ func (l *writeConn) settle(ctx context.Context) error {
 			}
 			continue
 		}
-		t := time.NewTimer(lostPause)
 		select {
-		case <-t.C:
+		case <-time.After(lostPause):
 		case <-ctx.Done():
-			t.Stop()
 			return notSent{context.Cause(ctx)}
 		}
 	}

@@ -46,7 +46,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -149,7 +148,7 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 
 func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*Store, error) {
 	b := &backend{
-		pool: pool, own: conns.app == nil, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1),
+		pool: pool, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1),
 		adopting: map[string]bool{}, statements: map[statementKey]string{},
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -163,11 +162,11 @@ func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *con
 }
 
 func (b *backend) start(ctx context.Context) (*sqlstore.Store, error) {
-	if err := b.prepare(ctx); err != nil {
+	if err := b.connect(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.connect(ctx); err != nil {
-		return nil, fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
 	}
 	s, err := sqlstore.New(ctx, b, sqlstore.Config{
 		Prefix: b.cfg.Prefix, Fixed: b.cfg.Fixed, MaxTables: b.cfg.MaxTables, MaxColumns: b.cfg.MaxColumns, Logger: b.cfg.Logger,
@@ -181,7 +180,6 @@ func (b *backend) start(ctx context.Context) (*sqlstore.Store, error) {
 // backend implements [sqlstore.Backend].
 type backend struct {
 	pool *sql.DB
-	own  bool // the pool is ours to close
 	cfg  Config
 
 	conns  *connector
@@ -211,18 +209,6 @@ var _ sqlstore.Backend = (*backend)(nil)
 
 // prepare finds the schema and checks that the server understands the settings.
 func (b *backend) prepare(ctx context.Context) error {
-	c, err := kept(ctx, b.pool)
-	if err != nil {
-		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
-	}
-	b.pooled = c.pooled
-	if b.conns.kept == nil { // this one shows how others are made beside the application's pool
-		_ = c.raw(func(pc *pgx.Conn) error {
-			b.conns.kept = stdlib.OpenDB(*pc.Config())
-			return nil
-		})
-	}
-	_ = c.conn.Close() // it goes back
 	if b.cfg.Schema == "" {
 		if err := b.findSchema(ctx); err != nil {
 			return err
@@ -236,34 +222,12 @@ func (b *backend) prepare(ctx context.Context) error {
 	if _, err := b.pool.ExecContext(ctx, "SELECT now() AT TIME ZONE "+b.zone); err != nil {
 		return fmt.Errorf("auditing: time zone %q: %w", zone, err)
 	}
+	var err error
 	if b.location, err = loadZone(zone); err != nil {
 		return err
 	}
-	if err := b.createSchema(ctx); err != nil {
-		return err
-	}
 	b.ddlKey = lockKey("grow", b.cfg.Schema)
-	return nil
-}
-
-// findSchema takes the first schema of the search_path.
-func (b *backend) findSchema(ctx context.Context) error {
-	var schema, barred sql.NullString
-	var role string
-	if err := b.pool.QueryRowContext(ctx, `SELECT current_schema(), current_user, (SELECT string_agg(quote_ident(nspname), ', ')
-		FROM pg_namespace WHERE nspname = ANY (string_to_array(replace(replace(current_setting('search_path'), '"$user"', current_user), ' ', ''), ',')))`, b.args()...).
-		Scan(&schema, &role, &barred); err != nil {
-		return fmt.Errorf("auditing: connecting to PostgreSQL: %w", err)
-	}
-	if !schema.Valid && barred.Valid {
-		return fmt.Errorf("auditing: the role %q may not use the schemas of its search_path: run GRANT USAGE ON SCHEMA %s TO %s, or name another with audit_schema",
-			role, barred.String, sqlstore.Quote(role))
-	}
-	if !schema.Valid {
-		return errors.New("auditing: the search_path names no schema that exists: create one, GRANT USAGE ON it to the role, or name it with audit_schema")
-	}
-	b.cfg.Schema = schema.String
-	return nil
+	return b.createSchema(ctx)
 }
 
 // args are the arguments of a query on the pool. Through a pooler the next statement may
@@ -276,14 +240,24 @@ func (b *backend) args(args ...any) []any {
 }
 
 // connect makes the connection that writes at the start: later the application may hold
-// all others.
+// all others. It shows what stands at the other end, and how others are made beside the
+// application's pool.
 func (b *backend) connect(ctx context.Context) error {
 	l, err := b.take(ctx)
 	if err != nil {
-		return err
+		return notConnected(err)
 	}
 	defer b.give(l)
-	return l.use(ctx, func(*pgx.Conn) error { return nil })
+	if err := l.use(ctx, func(c *pgx.Conn) error {
+		if b.conns.kept == nil {
+			b.conns.kept = stdlib.OpenDB(*c.Config())
+		}
+		return nil
+	}); err != nil {
+		return notConnected(err)
+	}
+	b.pooled = l.pooled
+	return nil
 }
 
 // take waits for the connection to write on, which is to be given back.

@@ -32,9 +32,9 @@ var (
 	_ core.Prompter = (*Store)(nil)
 )
 
-// DDL returns the statements that make the table for tag with columns for fields, for
-// a database in which the application's role may not create. They make what is missing, the schema too,
-// and leave alone what is there.
+// DDL returns the statements that make the table for tag with columns for fields, for a
+// database in which the application's role may not create. They make what is missing, the
+// schema too, and leave alone what is there.
 func (s *Store) DDL(tag string, fields core.Fields) string { return s.tables.DDL(tag, fields) }
 
 // DB returns the GORM handle on the tables, to query audits with models of your own: the

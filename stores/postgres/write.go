@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,9 +11,9 @@ import (
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
-// Write implements [sqlstore.Backend]: first everything in one transaction. After a failure the table that had it is written to alone and, where it
-// refuses rows, in halves until those stand alone; its neighbours are sent without it.
-// Tables that are known to be locked come last.
+// Write implements [sqlstore.Backend]: first everything in one transaction. After a failure
+// the table that had it is written to alone, and its neighbours are sent without it. Tables
+// that are known to be locked come last.
 func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstore.RowFailure {
 	l, err := b.take(ctx)
 	w := &writing{backend: b, conn: l}
@@ -27,7 +26,7 @@ func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstor
 	defer b.give(l)
 	batches, due := w.withoutLocked(batches)
 	if len(batches) > 0 {
-		if failed, err := w.send(ctx, false, batches...); err != nil {
+		if failed, err := w.send(ctx, false, nil, batches...); err != nil {
 			w.apart(ctx, batches, failed, err)
 		}
 	}
@@ -47,15 +46,10 @@ type writing struct {
 	down     error // the server is away: nothing more is tried
 }
 
-// send sends batches at once; the server runs them as one transaction. With once it
-// passes over ids that are stored already. It returns which batch had the error, -1 when
-// that is none in particular.
-func (w *writing) send(ctx context.Context, once bool, batches ...sqlstore.Batch) (failed int, err error) {
-	return w.sendBehind(ctx, once, nil, batches...)
-}
-
-// sendBehind sends statements before the inserts of batches.
-func (w *writing) sendBehind(ctx context.Context, once bool, before []insert, batches ...sqlstore.Batch) (failed int, err error) {
+// send sends batches at once, behind what is before them; the server runs all that as one
+// transaction. With once it passes over ids that are stored already. It returns which batch
+// had the error, -1 when that is none in particular.
+func (w *writing) send(ctx context.Context, once bool, before []insert, batches ...sqlstore.Batch) (failed int, err error) {
 	if err := w.conn.settle(ctx); err != nil {
 		return -1, err
 	}
@@ -132,14 +126,11 @@ func (w *writing) checkStored(ctx context.Context, batch sqlstore.Batch) {
 		w.fail(batch, fmt.Errorf("looking for what was stored: %v", err))
 		return
 	}
-	missing := batch
-	missing.Rows = nil
 	for i, r := range batch.Rows {
 		if !there[ids[i]] {
-			missing.Rows = append(missing.Rows, r)
+			w.failures = append(w.failures, sqlstore.RowFailure{Index: r.Index, Err: errKeptOut, Why: sqlstore.Refused, Unknown: w.unknown[r.Index]})
 		}
 	}
-	w.fail(missing, errKeptOut)
 }
 
 // withoutLocked takes the tables out that are known to be locked. It returns those of
@@ -170,7 +161,7 @@ func (w *writing) look(ctx context.Context, batch sqlstore.Batch) {
 	if batch.Twin != "" {
 		before = append(before, insert{sql: "LOCK TABLE " + w.Table(batch.Twin) + " IN ACCESS SHARE MODE NOWAIT"})
 	}
-	_, err := w.sendBehind(ctx, true, before, batch)
+	_, err := w.send(ctx, true, before, batch)
 	if isLock(err) {
 		w.fail(batch, w.locks.met(batch, err))
 		return
@@ -201,27 +192,25 @@ func (w *writing) apart(ctx context.Context, batches []sqlstore.Batch, failed in
 func (w *writing) together(ctx context.Context, batches []sqlstore.Batch) {
 	failed, err := -1, w.down
 	if len(batches) > 1 && err == nil {
-		if failed, err = w.send(ctx, true, batches...); err == nil {
+		if failed, err = w.send(ctx, true, nil, batches...); err == nil {
 			return
 		}
 	}
 	w.apart(ctx, batches, failed, err)
 }
 
-// maxRefused is how many rows a table may refuse one by one before the rest of
-// the batch is not tried on it any more: there is another place for them.
-const maxRefused = 16
-
+// careful writes a batch alone and, where its table refuses rows, in halves until those
+// stand alone.
 func (w *writing) careful(ctx context.Context, batch sqlstore.Batch) {
 	if w.down != nil {
 		w.fail(batch, w.down)
 		return
 	}
-	_, err := w.send(ctx, true, batch)
+	_, err := w.send(ctx, true, nil, batch)
 	if err != nil && isConnection(err) && ctx.Err() == nil {
 		// The kept connection was lost, or this one just now: a new one shows
 		// whether the server is away.
-		if _, err = w.send(ctx, true, batch); err != nil && isConnection(err) {
+		if _, err = w.send(ctx, true, nil, batch); err != nil && isConnection(err) {
 			w.down = err
 		}
 	}
@@ -240,7 +229,7 @@ func (w *writing) careful(ctx context.Context, batch sqlstore.Batch) {
 		for _, rows := range [][]sqlstore.Row{batch.Rows[:half], batch.Rows[half:]} {
 			part := batch
 			part.Rows = rows
-			if w.refused >= maxRefused && !strings.HasSuffix(batch.Table.Name, sqlstore.Overflow) {
+			if batch.Enough(w.refused) {
 				w.fail(part, err)
 				continue
 			}

@@ -45,20 +45,18 @@ func (l *writeConn) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	if l.connection != nil {
 		switch {
 		case time.Now().After(l.expires):
-			l.renew(ctx)
+			_ = l.renew(ctx)
 		case time.Since(l.used) > idleLong && l.raw(func(c *pgx.Conn) error { return probe(ctx, c) }) != nil:
 			l.discard()
 		}
 	}
 	if l.connection == nil {
-		var err error
-		if l.connection, err = l.connect(ctx); err != nil {
-			return notSent{err}
+		if err := l.renew(ctx); err != nil {
+			return err
 		}
-		l.args.out = nil
 	}
 	err := l.raw(f)
-	if isSession(err) && time.Since(l.born) >= young && l.renew(ctx) {
+	if isSession(err) && time.Since(l.born) >= young && l.renew(ctx) == nil {
 		err = l.raw(f)
 	}
 	if err != nil {
@@ -69,14 +67,14 @@ func (l *writeConn) use(ctx context.Context, f func(*pgx.Conn) error) error {
 }
 
 // renew takes a new connection in place of the old one, which stays where there is none.
-func (l *writeConn) renew(ctx context.Context) bool {
+func (l *writeConn) renew(ctx context.Context) error {
 	c, err := l.connect(ctx)
 	if err != nil {
-		return false
+		return notSent{err}
 	}
 	l.discard()
 	l.connection, l.args.out = c, nil
-	return true
+	return nil
 }
 
 // probe asks whether a connection still works.
@@ -84,17 +82,6 @@ func probe(ctx context.Context, c *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
 	return c.Ping(ctx)
-}
-
-// isSession reports whether err can be of the session alone: it is read-only (25006), as
-// one that began before its server or its role was made writable, or of a role that may
-// no longer do what new sessions may (42501, 28000), or that is gone (42704).
-func isSession(err error) bool {
-	switch sqlState(err) {
-	case "25006", "42501", "42704", "28000", "28P01":
-		return true
-	}
-	return false
 }
 
 // settings begins every transaction. A commit is durable when it returns, also where the

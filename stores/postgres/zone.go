@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
@@ -54,4 +55,9 @@ func putBack(t time.Time, zone *time.Location) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// literal returns s as a quoted SQL literal.
+func literal(s string) string {
+	return `'` + strings.ReplaceAll(strings.ReplaceAll(s, "\x00", ""), `'`, `''`) + `'`
 }
