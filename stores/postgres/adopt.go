@@ -16,10 +16,10 @@ import (
 // errAdopting is why a table of the Python library is not written to yet.
 var errAdopting = fmt.Errorf("%w: it is of the Python library and is being taken over", sqlstore.ErrUnderWay)
 
-// adopt starts to take a table of the Python library over: our columns are added,
-// with no bar to that library's going on to write, then the indexes without
-// locking it, then ids for the rows that are there, in small steps. It goes on in
-// the background; until it is through, events go to the overflow table.
+// adopt starts to take over a table of the Python library, which may go on writing to it:
+// our columns are added, then the indexes without locking it, then ids for the rows that
+// are there, in small steps. That goes on in the background; until it is through, events
+// go to the overflow table.
 func (b *backend) adopt(table string) error {
 	done := b.startTakeOver(table)
 	if done == nil {
@@ -37,8 +37,8 @@ func (b *backend) adopt(table string) error {
 // adoptWait is how long growing waits for a table to be taken over.
 const adoptWait = 2 * time.Second
 
-// startTakeOver returns what gives the outcome, nil when the table is being taken
-// over already or the backend is closed.
+// startTakeOver returns a channel for the outcome, nil when the table is being taken over
+// already or the backend is closed.
 func (b *backend) startTakeOver(table string) <-chan error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

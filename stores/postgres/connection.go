@@ -18,7 +18,7 @@ type connection struct {
 	// unnamed says that statements are not to be prepared under names.
 	unnamed bool
 	pooled  bool // a pooler stands before the server
-	// key is of the lock that each of its transactions holds.
+	// key names the advisory lock that each of its transactions holds.
 	key int64
 }
 
@@ -26,7 +26,7 @@ type connection struct {
 // application's one.
 type connector struct {
 	app  *sql.DB // nil for a store that opened its own
-	kept *sql.DB // for connections beside it; nil until one of it has shown how they are made
+	kept *sql.DB // makes connections beside app; nil until one of app has shown how
 }
 
 // poolWait is how long the application's pool is waited for when it seems to have room.

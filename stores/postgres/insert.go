@@ -73,8 +73,8 @@ func (b *backend) statement(key statementKey, columns []filled) string {
 // number of rows. Arrays unnested side by side in the SELECT list give one row
 // after the other; in FROM each of them would be stored on its own first.
 //
-// A column that was retyped since the catalogue was read may take the value in the form
-// of its new type, as an INSERT rounds, pads and formats; the catalogue is never old.
+// A column that was retyped since the catalogue was read, at most a minute ago, may take
+// the value in the form of its new type: an INSERT rounds, pads and formats.
 func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	names := make([]string, len(columns))
 	unnested := make([]string, len(columns))

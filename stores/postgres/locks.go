@@ -11,7 +11,7 @@ import (
 // locks remembers which tables somebody else has locked, so that their rows do not
 // hold up those of other tables: they stay out of the others' transaction, and fail at
 // once until it is time to look again. Waiting and looking take a small share of the
-// time, however many tables are locked. It is of whoever has the connection for writing.
+// time, however many tables are locked. Who has the connection that writes has them.
 type locks struct {
 	held map[tablePair]*heldLock
 

@@ -17,8 +17,8 @@ const (
 
 // settle waits until the connections that were lost while they wrote are through. As long
 // as the lock of one is held its transaction could still commit, unseen by a next attempt
-// that takes another table. Unlike the number of the server's process this works behind a
-// pooler too.
+// that takes another table. This works behind a pooler too, where the number of the
+// server's process tells nothing.
 func (l *writeConn) settle(ctx context.Context) error {
 	for {
 		maps.DeleteFunc(l.lost, func(_ int64, since time.Time) bool { return time.Since(since) > lostLife })

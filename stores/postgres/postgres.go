@@ -193,7 +193,7 @@ type backend struct {
 	ddlKey   int64           // of the lock under which tables grow
 	locks    locks
 
-	// statements are those written before; of whoever has the connection for writing.
+	// statements are the texts written so far. Who has the connection that writes has them.
 	statements map[statementKey]string
 
 	mu       sync.Mutex
@@ -202,7 +202,7 @@ type backend struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // of adopting
-	closed atomic.Bool    // the connection that writes was, by Close
+	closed atomic.Bool    // by Close: the connection that writes
 }
 
 var _ sqlstore.Backend = (*backend)(nil)

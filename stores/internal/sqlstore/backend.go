@@ -24,8 +24,9 @@ type Backend interface {
 	Lookup(ctx context.Context, names []string) ([]Relation, error)
 	// Grow makes the table with the base columns and these fields, or adds to it
 	// the columns that it lacks. Other processes may do the same at the same time.
-	// No table gets more than maxColumns, which is held against the database, not against
-	// what this process knows of it. A relation that is not [Ours] is left alone, unless it can be [Adoptable].
+	// No table gets more than maxColumns, counted in the database and not in what this
+	// process knows of it. A relation that is not [Relation.Ours] is left alone, unless it
+	// is [Relation.Adoptable].
 	// [ErrUnderWay] says that nothing is wrong, but the table is not ready yet,
 	// [ErrDenied] that somebody has to grant something first.
 	Grow(ctx context.Context, table string, fields []Column, maxColumns int) error
@@ -33,9 +34,8 @@ type Backend interface {
 	DDL(table string, fields []Column) string
 	// AddColumns returns the statement with which Grow adds these columns.
 	AddColumns(table string, fields []Column) string
-	// Write stores the rows, each id once, also when the id is stored in the
-	// table's or the batch's Twin already. It returns the rows that are not known to
-	// be stored.
+	// Write stores the rows, except those whose id is in the table or in the batch's Twin
+	// already. It returns the rows that are not known to be stored.
 	Write(ctx context.Context, batches []Batch) []RowFailure
 	// Keeps reports whether a column of that kind keeps the value exactly. A [LocalTime]
 	// does not keep a time of the hour that comes twice when clocks are put back.

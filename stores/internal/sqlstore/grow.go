@@ -116,7 +116,7 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 	return j.done, until
 }
 
-// run works the queue off and ends.
+// run works through the queue and ends.
 func (g *grower) run() {
 	defer g.wg.Done()
 	for {

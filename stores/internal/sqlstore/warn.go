@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// foreign says why a relation that has the name of a table is not written to, "" when
-// there is none or it is, or is to be taken over.
+// foreign says why the relation that has the name of a table is not written to. It is ""
+// when there is none, and when it is written to or will be taken over.
 func (s *Store) foreign(name string) string {
 	e := s.catalog.entry(name)
 	switch adoptable := e.table == nil && e.rel.Adoptable(); {
