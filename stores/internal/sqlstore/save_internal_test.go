@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -163,4 +164,28 @@ func TestAnOldEntryOfTheCatalogueIsReadAnew(t *testing.T) {
 		save(true)
 		save(false)
 	})
+}
+
+// TestWhereRowsAreTriedNoMore: a table that refused enough of them is left alone, but not
+// the overflow table, behind which there is none; names that end like it do not count.
+func TestWhereRowsAreTriedNoMore(t *testing.T) {
+	enough := map[string]bool{}
+	d := &database{tables: []string{"my_audit_overflow"}, write: func(batches []Batch) (failures []RowFailure) {
+		for _, b := range batches {
+			if b.Enough(maxRefused - 1) {
+				t.Errorf("%s is left alone too early", b.Table.Name)
+			}
+			enough[b.Table.Name] = b.Enough(maxRefused)
+			if b.Table.Name != Overflow {
+				failures = append(failures, RowFailure{Index: 0, Err: errors.New("no"), Why: Refused})
+			}
+		}
+		return failures
+	}}
+	if err := newStore(t, d).Save(t.Context(), []core.Event{newEvent("my.audit_overflow")}); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]bool{"my_audit_overflow": true, Overflow: false}; !maps.Equal(enough, want) {
+		t.Errorf("left alone: %v, want %v", enough, want)
+	}
 }
