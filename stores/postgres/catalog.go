@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -98,7 +99,7 @@ func (b *backend) relationsOf(what string, names []string) (query string, args [
 // Relations implements [sqlstore.Backend].
 func (b *backend) Relations(ctx context.Context, names []string) ([]sqlstore.Relation, error) {
 	query, args := b.relationsOf(toRead, names)
-	rows, err := b.Query(ctx, true, query, args...)
+	rows, err := b.Query(ctx, true, nil, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +115,34 @@ func (b *backend) Relations(ctx context.Context, names []string) ([]sqlstore.Rel
 		}
 		relations[i] = rel
 	}
+	if names != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.guesses) >= maxGuesses {
+			clear(b.guesses)
+		}
+		key := strings.Join(names, " ")
+		delete(b.guesses, key)
+		if len(rows) > 0 {
+			b.guesses[key] = &sqlstore.Guess{Relations: relations, Names: names, Rows: rows}
+		}
+	}
 	return relations, nil
+}
+
+// maxGuesses bounds the names whose relations are remembered.
+const maxGuesses = 1000
+
+// Guess implements [sqlstore.Backend]: it spares a round trip.
+func (b *backend) Guess(names []string) *sqlstore.Guess {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.guesses[strings.Join(names, " ")]
 }
 
 // Locked implements [sqlstore.Backend].
 func (b *backend) Locked(ctx context.Context) (map[string]bool, error) {
-	rows, err := b.Query(ctx, false, `WITH RECURSIVE held (id) AS (SELECT l.relation FROM pg_locks l
+	rows, err := b.Query(ctx, false, nil, `WITH RECURSIVE held (id) AS (SELECT l.relation FROM pg_locks l
   WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
     AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
   UNION SELECT i.inhparent FROM held h JOIN pg_inherits i ON i.inhrelid = h.id)

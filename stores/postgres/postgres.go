@@ -149,7 +149,7 @@ func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 func open(ctx context.Context, db *gorm.DB, pool *sql.DB, cfg Config, conns *connector) (*Store, error) {
 	b := &backend{
 		pool: pool, conns: conns, cfg: cfg, writer: make(chan *writeConn, 1),
-		adopting: map[string]bool{}, statements: map[statementKey]string{},
+		adopting: map[string]bool{}, guesses: map[string]*sqlstore.Guess{}, statements: map[statementKey]string{},
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.give(&writeConn{connect: conns.connect, lost: map[int64]time.Time{}})
@@ -197,7 +197,8 @@ type backend struct {
 	statements map[statementKey]string
 
 	mu       sync.Mutex
-	adopting map[string]bool // tables that are taken over just now
+	adopting map[string]bool            // tables that are taken over just now
+	guesses  map[string]*sqlstore.Guess // by names
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -27,26 +29,48 @@ const readLockTimeout = "SELECT set_config('lock_timeout', '1s', true)"
 // longer than to run it.
 const withoutPlanning = readLockTimeout + ", set_config('plan_cache_mode', 'force_generic_plan', true)"
 
+// query is a statement with its arguments.
+type query struct {
+	text   string
+	params [][]byte
+}
+
+func newQuery(text string, args []any) query {
+	s := query{text, make([][]byte, len(args))}
+	for i, v := range args {
+		s.params[i] = textOf(v)
+	}
+	return s
+}
+
 // Query implements [sqlstore.Backend]: in one round trip, and without anything that
 // would stay on the connection but statements named after their text.
-func (b *backend) Query(ctx context.Context, often bool, query string, args ...any) (rows [][]any, err error) {
-	params := make([][]byte, len(args))
-	for i, v := range args {
-		params[i] = textOf(v)
+func (b *backend) Query(ctx context.Context, often bool, guess *sqlstore.Guess, text string, args ...any) (rows [][]any, err error) {
+	queries := []query{newQuery(text, args)}
+	if guess != nil {
+		// The statement's locks keep the tables as they are until this is answered too.
+		text, args := b.relationsOf(toRead, guess.Names)
+		queries = append(queries, newQuery(text, args))
 	}
 	// A server that was away takes all connections along, and a new one works.
 	for range openConns + 1 {
+		var results [][][]any
 		var lost bool
-		rows, lost, err = b.query(ctx, often, query, params)
-		if err == nil || !lost || ctx.Err() != nil {
-			break
+		results, lost, err = b.query(ctx, often, queries)
+		switch {
+		case err == nil && guess != nil && !reflect.DeepEqual(results[1], guess.Rows):
+			return nil, sqlstore.ErrChanged
+		case err == nil:
+			return results[0], nil
+		case !lost || ctx.Err() != nil:
+			return nil, err
 		}
 	}
-	return rows, err
+	return nil, err
 }
 
 // query runs Query once; lost says that the connection was.
-func (b *backend) query(ctx context.Context, often bool, query string, params [][]byte) (rows [][]any, lost bool, err error) {
+func (b *backend) query(ctx context.Context, often bool, queries []query) (results [][][]any, lost bool, err error) {
 	conn, err := b.pool.Conn(ctx)
 	if err != nil {
 		return nil, false, notSent{err}
@@ -62,28 +86,30 @@ func (b *backend) query(ctx context.Context, often bool, query string, params []
 		if often && !b.pooled && c.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 			keep = preparedOn(c.Conn().PgConn(), maxReadText)
 		}
-		rows, err = pipeline(ctx, c.Conn().PgConn(), keep, query, params)
+		results, err = pipeline(ctx, c.Conn().PgConn(), keep, queries)
 		if state := sqlState(err); keep != nil && (state == "26000" || state == "42P05") {
 			// Somebody else prepares on this session, or discards what is prepared.
-			rows, err = pipeline(ctx, c.Conn().PgConn(), nil, query, params)
+			results, err = pipeline(ctx, c.Conn().PgConn(), nil, queries)
 		}
 		lost = c.Conn().IsClosed()
 		return nil
 	})
-	return rows, lost, err
+	return results, lost, err
 }
 
-// pipeline sends a statement, behind the time limit for locks, and returns its rows.
-func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, query string, params [][]byte) (rows [][]any, err error) {
+// pipeline sends queries, behind the time limit for locks, and returns the rows of each.
+func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, queries []query) (results [][][]any, err error) {
 	p := c.StartPipeline(ctx)
 	setting := readLockTimeout
 	if keep != nil {
 		setting = withoutPlanning
 	}
 	keep.send(p, setting, len(setting), nil, nil)
-	keep.send(p, query, len(query), params, nil)
+	for _, s := range queries {
+		keep.send(p, s.text, len(s.text), s.params, nil)
+	}
 	err = p.Sync()
-	for n := 0; err == nil; {
+	for err == nil {
 		var result any
 		if result, err = p.GetResults(); result == nil {
 			break
@@ -92,10 +118,8 @@ func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, query strin
 		if !ok {
 			continue
 		}
-		for n++; reader.NextRow(); {
-			if n == 1 {
-				continue // of the setting
-			}
+		rows := [][]any{}
+		for reader.NextRow() {
 			values := reader.Values()
 			row := make([]any, len(values))
 			for i, v := range values {
@@ -106,6 +130,7 @@ func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, query strin
 			rows = append(rows, row)
 		}
 		_, err = reader.Close()
+		results = append(results, rows)
 	}
 	if closeErr := p.Close(); err == nil {
 		err = closeErr
@@ -114,7 +139,7 @@ func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, query strin
 	if err != nil {
 		return nil, err
 	}
-	return rows, nil
+	return results[1:], nil // the first is of the setting
 }
 
 // textOf spells an argument in the text format; nil is NULL.
@@ -312,8 +337,8 @@ func (b *backend) Retype(table string, c sqlstore.Column) string {
 // WhyUnread implements [sqlstore.Backend].
 func (b *backend) WhyUnread(err error) sqlstore.Reason {
 	switch state := sqlState(err); {
-	case state == "55P03":
-		return sqlstore.Stale // it is locked
+	case state == "55P03", errors.Is(err, sqlstore.ErrChanged):
+		return sqlstore.Stale // it is locked, or something else
 	case state == "42501", strings.HasPrefix(state, "22"), strings.HasPrefix(state, "XX"):
 		return sqlstore.Refused
 	}

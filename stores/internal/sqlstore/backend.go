@@ -16,6 +16,8 @@ type Backend interface {
 	// Relations reads the catalogue for a Read: the relations of these names, or with nil
 	// names every table that [Relation.Audits], no views.
 	Relations(ctx context.Context, names []string) ([]Relation, error)
+	// Guess returns what Relations said of these names before, nil when it is to be asked.
+	Guess(names []string) *Guess
 	// Locked returns the names of relations that another session keeps everybody from
 	// reading just now.
 	Locked(ctx context.Context) (map[string]bool, error)
@@ -43,8 +45,9 @@ type Backend interface {
 
 	// Query runs a SELECT whose columns are all made by Select, or are numbers, and
 	// returns its rows. often says that the same text is likely to come again. It does
-	// not wait for long for a table that somebody has locked.
-	Query(ctx context.Context, often bool, query string, args ...any) ([][]any, error)
+	// not wait for long for a table that somebody has locked. [ErrChanged] says that the
+	// Guess, unless it is nil, is not what Relations says now, behind the statement.
+	Query(ctx context.Context, often bool, guess *Guess, query string, args ...any) ([][]any, error)
 	// Table returns the quoted and qualified name of a table.
 	Table(name string) string
 	// Typed turns a quoted column of that kind into an expression of the kind's own
@@ -89,6 +92,16 @@ var ErrUnderWay = errors.New("the table is growing")
 
 // ErrDenied is what a [Backend] answers when the role has not the rights to grow a table.
 var ErrDenied = errors.New("this role may not create or alter it")
+
+// ErrChanged is what a [Backend] answers, and sorts as Stale, when a [Guess] was wrong.
+var ErrChanged = errors.New("tables are not what they were")
+
+// Guess is what the catalogue said of relations of some names.
+type Guess struct {
+	Relations []Relation
+	Names     []string
+	Rows      [][]any // as the backend has them
+}
 
 // Odd is conditions on columns, "" when no row can meet them.
 type Odd struct{ Time, ID string }

@@ -3,48 +3,35 @@ package sqlstore
 import (
 	"maps"
 	"slices"
-	"time"
 )
 
-// conditions are those of the query, as far as SQL can decide them: they hold for at
-// least the rows that match. Rows older than bound are not wanted.
-func (r *reading) conditions(p *part, bound time.Time, args *params) []string {
-	var where []string
-	if r.q.Tag != "" {
-		if c, ok := p.byName["audit_tag"]; ok {
-			cond := r.backend.Typed(Quote(c.Name), Text) + " = " + args.add(r.q.Tag, Text)
-			if p.own {
-				// Rows that others put there have no tag but the table's name.
-				cond = "(" + cond + ` OR "audit_tag" IS NULL)`
-			}
-			where = append(where, cond)
+// conditions are those of the query on a span, as far as SQL can decide them: they hold
+// for at least the rows that match.
+func (r *reading) conditions(p part, s span, args *params) (where []string) {
+	when, kind := `"datetime"`, p.when.Kind
+	if p.odd {
+		where, when, kind = []string{r.oddRows(p)}, r.backend.Moment(noTime, Time), Time
+	} else {
+		where = []string{when + " >= " + args.share("until", s.until, kind)}
+		if p.id.Name != "" {
+			where = append(where, `"audit_id" IS NOT NULL`)
 		}
+	}
+	where = append(where, "("+when+", "+r.idOf(p)+") < ("+args.share("from", s.from.when, kind)+", "+args.share("id", s.from.id, UUID)+")")
+	if c, ok := p.byName["audit_tag"]; ok && r.q.Tag != "" {
+		cond := r.backend.Typed(Quote(c.Name), Text) + " = " + args.share("tag", r.q.Tag, Text)
+		if p.own {
+			// Rows that others put there have no tag but the table's name.
+			cond = "(" + cond + ` OR "audit_tag" IS NULL)`
+		}
+		where = append(where, cond)
 	}
 	if r.q.User != "" {
+		cond := "1 = 0"
 		if c, ok := p.byName["username"]; ok {
-			where = append(where, r.backend.Typed(Quote(c.Name), Text)+" = "+args.add(r.q.User, Text))
-		} else {
-			where = append(where, "1 = 0")
+			cond = r.backend.Typed(Quote(c.Name), Text) + " = " + args.share("user", r.q.User, Text)
 		}
-	}
-	if p.odd {
-		if p.after != nil && !isLater(p.after.when) {
-			where = append(where, r.idOf(p)+" < "+args.add(p.after.id, UUID))
-		}
-	} else {
-		when := p.when.Kind
-		if !r.q.From.IsZero() {
-			where = append(where, `"datetime" >= `+args.add(r.q.From, when))
-		}
-		if !r.q.To.IsZero() {
-			where = append(where, `"datetime" < `+args.add(r.q.To, when))
-		}
-		if p.after != nil {
-			where = append(where, `("datetime", `+r.idOf(p)+`) < (`+args.add(p.after.when, when)+", "+args.add(p.after.id, UUID)+")")
-		}
-		if !bound.IsZero() {
-			where = append(where, `"datetime" >= `+args.add(bound, when))
-		}
+		where = append(where, cond)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.q.Fields)) {
 		if cond := r.fieldCondition(p.source, name, r.q.Fields[name], args.add); cond != "" {
@@ -52,12 +39,6 @@ func (r *reading) conditions(p *part, bound time.Time, args *params) []string {
 		}
 	}
 	return where
-}
-
-// isLater reports whether a row's time is later than that of all odd rows.
-func isLater(when any) bool {
-	t, ok := when.(time.Time)
-	return !ok || t.After(noTime)
 }
 
 // fieldCondition finds at least the rows whose field is v.

@@ -10,7 +10,7 @@ import (
 
 // event puts one row together again, as far as its values can be read. It is not sound
 // when the row stands where its time and id do not belong.
-func (r *reading) event(p *part, row []any) (e core.Event, sound bool) {
+func (r *reading) event(p part, row []any) (e core.Event, sound bool) {
 	e = core.Event{Tag: p.rel.Name, Time: noTime, Fields: core.Fields{}}
 	id, err := r.backend.Value(row[2], UUID)
 	if e.ID, sound = id.(uuid.UUID); !sound || err != nil {

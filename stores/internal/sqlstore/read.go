@@ -45,11 +45,7 @@ func (s *Store) read(ctx context.Context, q core.Query, again bool) (core.Page, 
 	if err != nil {
 		return core.Page{}, fmt.Errorf("auditing: reading the catalogue: %w", err)
 	}
-	err = r.fill(ctx, sources, false)
-	if err == nil && len(r.found) < r.want && r.wantsOdd() {
-		err = r.fill(ctx, sources, true)
-	}
-	if err != nil {
+	if err := r.fill(ctx, sources); err != nil {
 		return core.Page{}, fmt.Errorf("auditing: reading audits: %w", err)
 	}
 	page, err := q.Page(r.found)
@@ -61,13 +57,14 @@ type reading struct {
 	*Store
 	q     core.Query // normalised
 	again bool
-	whole bool // the odd rows are looked for when all others that match were read
-	few   bool // sources
+	guess *Guess // what the sources were made of, until a statement has shown it right
+	whole bool   // the odd rows are looked for when all others that match were read
+	few   bool   // sources
 	want  int
 	batch int          // how many rows the next statement asks for
 	found []core.Event // the newest, at most want
-	// floor is a time that want events are not older than, although not yet found; zero
-	// when none is known.
+	// floor is a time that want events are probably not older than, although not yet
+	// found; zero when none is known.
 	floor time.Time
 	left  map[string]string // tables that are left out, and why
 }
@@ -99,8 +96,14 @@ func (r *reading) sources(ctx context.Context) ([]*source, error) {
 			own, names = name, append(names, name)
 		}
 	}
-	relations, err := r.backend.Relations(ctx, names)
-	if err != nil {
+	var relations []Relation
+	var err error
+	if !r.again {
+		r.guess = r.backend.Guess(names)
+	}
+	if r.guess != nil {
+		relations = r.guess.Relations
+	} else if relations, err = r.backend.Relations(ctx, names); err != nil {
 		return nil, err
 	}
 	var locked map[string]bool
@@ -124,7 +127,9 @@ func (r *reading) sources(ctx context.Context) ([]*source, error) {
 			sources = append(sources, src)
 		}
 	}
-	r.few = len(sources) <= fewParts
+	if r.guess != nil && len(sources) == 0 {
+		return nil, ErrChanged // perhaps: no statement will tell
+	}
 	return sources, nil
 }
 
@@ -143,17 +148,22 @@ func (r *reading) wantsOdd() bool {
 // part is what is read of a source: its odd rows, or all others.
 type part struct {
 	*source
-	odd   bool
-	after *place    // what comes before it was read
-	next  time.Time // nothing that was not read yet is newer
-	done  bool
+	odd    bool
+	newest time.Time // nothing in it is newer
 }
 
 // place is one in the order of rows: the time and the id, or what the row has instead.
 type place struct{ when, id any }
 
+// span is a stretch of the order of rows, the newest first.
+type span struct {
+	from  place     // comes before it
+	until time.Time // nothing older is wanted
+}
+
 const (
-	// fewParts are read without being asked for their newest row first.
+	// fewParts are read, with the odd ones beside them, without being asked for their
+	// newest row first.
 	fewParts = 10
 	// maxParts bounds the tables of one statement, which locks each of them.
 	maxParts = 100
@@ -163,56 +173,103 @@ const (
 	maxBatch = 4000
 )
 
-// fill finds events of the sources: of their odd rows, or of all others.
-func (r *reading) fill(ctx context.Context, sources []*source, odd bool) error {
-	cursor, paged, _ := r.q.Cursor() // it was looked at before
-	first := part{odd: odd, next: endOfTime}
-	if paged {
-		first.after, first.next = &place{cursor.Time, cursor.ID}, cursor.Time
-	}
-	if odd {
-		first.next = noTime
-	}
-	parts := make([]*part, len(sources))
-	for i, src := range sources {
-		p := first
-		p.source = src
-		parts[i] = &p
-	}
-	if len(parts) > fewParts {
-		for _, some := range r.groups(parts, maxParts) {
-			if err := r.each(ctx, some, r.askNewest); err != nil {
-				return err
-			}
+// fill finds events of the sources, the odd rows behind all others.
+func (r *reading) fill(ctx context.Context, sources []*source) error {
+	var sound, odd []part
+	for _, src := range sources {
+		sound = append(sound, part{src, false, endOfTime})
+		if r.wantsOdd() {
+			odd = append(odd, part{src, true, noTime})
 		}
-		r.setFloor(parts)
 	}
-	for size := fewParts; ; size = min(2*size, maxParts) {
-		live := r.live(parts)
-		if len(live) == 0 {
-			return nil
+	r.few = len(sources) <= fewParts
+	if r.few && r.backend.Odd() == (Odd{}) {
+		return r.readAll(ctx, append(sound, odd...)) // spares a round trip
+	}
+	for _, parts := range [][]part{sound, odd} {
+		var err error
+		if !r.few {
+			parts, err = r.newestFirst(ctx, parts)
 		}
-		slices.SortStableFunc(live, func(a, b *part) int { return b.next.Compare(a.next) })
-		if err := r.each(ctx, r.groups(live, size)[0], r.readGroup); err != nil {
+		if err == nil {
+			err = r.readAll(ctx, parts)
+		}
+		if err == nil && len(r.found) < r.want && !r.floor.IsZero() {
+			r.floor = time.Time{} // something was in its way
+			err = r.readAll(ctx, parts)
+		}
+		if err != nil || len(r.found) == r.want {
 			return err
 		}
 	}
+	return nil
 }
 
-// setFloor finds the floor from the newest rows of the parts, if it is certain that
-// those match.
-func (r *reading) setFloor(parts []*part) {
-	r.floor = time.Time{}
-	var newest []time.Time
-	for _, p := range parts {
-		if !p.done && !p.odd && p.next.Before(endOfTime) {
-			newest = append(newest, p.next)
+// newestFirst returns the parts that have rows in the order of their newest.
+func (r *reading) newestFirst(ctx context.Context, parts []part) ([]part, error) {
+	var live []part
+	ask := func(ctx context.Context, parts []part) error {
+		query, args := r.newestQuery(parts)
+		often := r.q.User == "" && r.q.From.IsZero() && r.q.To.IsZero() && len(r.q.Fields) == 0
+		rows, err := r.backend.Query(ctx, often, nil, query, args...)
+		for _, row := range rows {
+			p := parts[number(row[0])]
+			if v, err := r.backend.Value(row[1], Time); err == nil {
+				if at, ok := v.(time.Time); ok && at.Before(p.newest) {
+					p.newest = at
+				}
+			}
+			live = append(live, p)
+		}
+		return err
+	}
+	for rest := parts; len(rest) > 0; {
+		some := firstGroup(rest, maxParts)
+		if err := r.each(ctx, some, ask); err != nil {
+			return nil, err
+		}
+		rest = rest[len(some):]
+	}
+	slices.SortStableFunc(live, func(a, b part) int { return b.newest.Compare(a.newest) })
+	if len(live) >= r.want && len(r.q.Fields) == 0 && !parts[0].odd {
+		r.floor = live[r.want-1].newest
+	}
+	return live, nil
+}
+
+// readAll reads what the page still lacks of parts, which are in the order of their newest.
+func (r *reading) readAll(ctx context.Context, parts []part) error {
+	for size := 2 * fewParts; ; size = min(2*size, maxParts) {
+		bound := r.bound()
+		if i := slices.IndexFunc(parts, func(p part) bool { return p.newest.Before(bound) }); i >= 0 {
+			parts = parts[:i]
+		}
+		if len(parts) == 0 {
+			return nil
+		}
+		some := firstGroup(parts, size)
+		if err := r.each(ctx, some, r.readGroup); err != nil {
+			return err
+		}
+		parts = parts[len(some):]
+	}
+}
+
+// span is where the page lies that is read, without what can be no part of it any more.
+func (r *reading) span() span {
+	s := span{place{endOfTime, uuid.Nil}, noTime.Add(time.Microsecond)}
+	if !r.q.To.IsZero() {
+		s.from.when = r.q.To
+	}
+	if cursor, paged, _ := r.q.Cursor(); paged && (r.q.To.IsZero() || cursor.Time.Before(r.q.To)) { // it was looked at before
+		s.from = place{cursor.Time, cursor.ID}
+	}
+	for _, t := range []time.Time{r.q.From, r.bound()} {
+		if t.After(s.until) {
+			s.until = t
 		}
 	}
-	if len(newest) >= r.want && len(r.q.Fields) == 0 {
-		slices.SortFunc(newest, func(a, b time.Time) int { return b.Compare(a) })
-		r.floor = newest[r.want-1]
-	}
+	return s
 }
 
 // bound is the time of which nothing older is wanted just now.
@@ -223,40 +280,21 @@ func (r *reading) bound() time.Time {
 	return r.floor
 }
 
-// live returns the parts that may hold what the page still lacks.
-func (r *reading) live(parts []*part) []*part {
-	for {
-		bound := r.bound()
-		var live []*part
-		for _, p := range parts {
-			if !p.done && r.left[p.rel.Name] == "" && !p.next.Before(bound) {
-				live = append(live, p)
-			}
-		}
-		if len(live) > 0 || len(r.found) == r.want || r.floor.IsZero() {
-			return live
-		}
-		r.floor = time.Time{} // something was in its way
-	}
-}
-
-// groups divides parts into what a statement can hold.
-func (r *reading) groups(parts []*part, size int) [][]*part {
-	var groups [][]*part
-	start, tables, widest := 0, 0, 0
-	for i, p := range parts {
+// firstGroup returns the first of parts, as many as a statement can hold, at most size.
+func firstGroup(parts []part, size int) []part {
+	tables, widest := 0, 0
+	for i, p := range parts[:min(len(parts), size)] {
 		tables, widest = tables+1+p.rel.Parts, max(widest, len(p.columns))
-		if n := i - start; n > 0 && (n == size || tables > maxParts || (n+1)*widest > maxExpressions) {
-			groups = append(groups, parts[start:i])
-			start, tables, widest = i, 1+p.rel.Parts, len(p.columns)
+		if i > 0 && (tables > maxParts || (i+1)*widest > maxExpressions) {
+			return parts[:i]
 		}
 	}
-	return append(groups, parts[start:])
+	return parts[:min(len(parts), size)]
 }
 
 // each runs f on parts. When a table makes it fail, it is run on halves of them until
 // that table stands alone, which is left out.
-func (r *reading) each(ctx context.Context, parts []*part, f func(context.Context, []*part) error) error {
+func (r *reading) each(ctx context.Context, parts []part, f func(context.Context, []part) error) error {
 	err := f(ctx, parts)
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -264,6 +302,8 @@ func (r *reading) each(ctx context.Context, parts []*part, f func(context.Contex
 	switch why := r.backend.WhyUnread(err); {
 	case why == Unavailable, why == Stale && !r.again:
 		return err
+	case r.guess != nil: // which may be why
+		return ErrChanged
 	case len(parts) == 1:
 		r.left[parts[0].rel.Name] = r.backend.Reason(err)
 		return nil
@@ -275,41 +315,29 @@ func (r *reading) each(ctx context.Context, parts []*part, f func(context.Contex
 	return r.each(ctx, parts[half:], f)
 }
 
-// askNewest asks parts for the time of their newest row, of the odd ones whether there
-// are any.
-func (r *reading) askNewest(ctx context.Context, parts []*part) error {
-	query, args := r.newestQuery(parts)
-	// That what comes behind a cursor is asked for is as usual as that everything is.
-	often := parts[0].odd || r.q.User == "" && r.q.From.IsZero() && r.q.To.IsZero() && len(r.q.Fields) == 0
-	rows, err := r.backend.Query(ctx, often, query, args...)
-	if err != nil {
-		return err
-	}
-	for _, p := range parts {
-		p.done = true
-	}
-	for _, row := range rows {
-		p := parts[number(row[0])]
-		p.done = false
-		if v, err := r.backend.Value(row[1], Time); err == nil {
-			if at, ok := v.(time.Time); ok && at.Before(p.next) && at.After(noTime) {
-				p.next = at
-			}
+// readGroup reads what the page still lacks of parts.
+func (r *reading) readGroup(ctx context.Context, parts []part) error {
+	for next := r.span(); ; {
+		query, args := r.pageQuery(parts, next)
+		batch := r.batch
+		rows, err := r.backend.Query(ctx, r.few && len(r.q.Fields) == 0, r.guess, query, args...)
+		if err != nil {
+			return err
 		}
+		r.guess = nil // it was right
+		last := r.take(parts, rows)
+		if len(rows) < batch || last == nil {
+			return nil
+		}
+		next = r.span()
+		next.from = *last
 	}
-	return nil
 }
 
-// readGroup reads the next rows of parts, which are all odd or all not.
-func (r *reading) readGroup(ctx context.Context, parts []*part) error {
-	bound := r.bound()
-	query, args := r.pageQuery(parts, bound)
-	rows, err := r.backend.Query(ctx, r.few && len(r.q.Fields) == 0, query, args...)
-	if err != nil {
-		return err
-	}
+// take takes what belongs on the page of rows that were read, and returns the place of the
+// last; nil when nothing is wanted behind it.
+func (r *reading) take(parts []part, rows [][]any) (last *place) {
 	events := make([]core.Event, 0, len(rows))
-	var last *place
 	for _, row := range rows {
 		p := parts[number(row[0])]
 		e, sound := r.event(p, row)
@@ -325,19 +353,6 @@ func (r *reading) readGroup(ctx context.Context, parts []*part) error {
 		}
 	}
 	matching := r.matching(events)
-	for _, p := range parts {
-		switch {
-		case len(rows) == r.batch && last != nil:
-			p.after = last
-			if at, ok := last.when.(time.Time); ok {
-				p.next = at
-			}
-		case bound.IsZero() || p.odd:
-			p.done = true
-		default: // all that is not older was read
-			p.after, p.next = &place{bound, uuid.Nil}, bound.Add(-time.Microsecond)
-		}
-	}
 	if len(matching) < len(rows)/2 {
 		r.batch = max(r.want, min(4*r.batch, maxBatch))
 	}
@@ -346,7 +361,10 @@ func (r *reading) readGroup(ctx context.Context, parts []*part) error {
 	// What is read through two names, as a table and its parent are, comes once.
 	r.found = slices.CompactFunc(r.found, func(a, b core.Event) bool { return a.Compare(b) == 0 })
 	r.found = r.found[:min(len(r.found), r.want)]
-	return nil
+	if n := len(r.found); n == r.want && len(events) > 0 && r.found[n-1].Compare(events[len(events)-1]) <= 0 {
+		return nil
+	}
+	return last
 }
 
 // matching returns those of events that match: SQL finds a superset.

@@ -1,9 +1,8 @@
 package sqlstore
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
-	"time"
 )
 
 // source is a relation that events are read from.
@@ -57,7 +56,7 @@ func (s *Store) newSource(rel Relation, own string) (*source, string) {
 func (s *Store) typed(c Column) string { return s.backend.Typed(Quote(c.Name), c.Kind) }
 
 // idOf is the expression of a row's id.
-func (s *Store) idOf(p *part) string {
+func (s *Store) idOf(p part) string {
 	if p.id.Name == "" {
 		return p.rel.Place
 	}
@@ -74,7 +73,7 @@ func (s *Store) idOf(p *part) string {
 
 // oddRows is the condition on the rows that stand in no order. Those that lie among the
 // others need not be looked for when all were read and none was seen.
-func (r *reading) oddRows(p *part) string {
+func (r *reading) oddRows(p part) string {
 	odd := []string{
 		`"datetime" IS NULL`, `"datetime" <= ` + r.backend.Moment(noTime, p.when.Kind), `"datetime" >= ` + r.backend.Moment(endOfTime, p.when.Kind),
 	}
@@ -90,21 +89,11 @@ func (r *reading) oddRows(p *part) string {
 	return "(" + strings.Join(odd, " OR ") + ")"
 }
 
-// soundRows is the condition on all other rows.
-func (s *Store) soundRows(p *part) []string {
-	sound := []string{
-		`"datetime" > ` + s.backend.Moment(noTime, p.when.Kind), `"datetime" < ` + s.backend.Moment(endOfTime, p.when.Kind),
-	}
-	if p.id.Name != "" {
-		sound = append(sound, `"audit_id" IS NOT NULL`)
-	}
-	return sound
-}
-
 // params are the arguments of a statement.
 type params struct {
 	backend Backend
 	args    []any
+	shared  map[string]string // placeholders by name
 }
 
 func (a *params) add(v any, k Kind) string {
@@ -112,65 +101,89 @@ func (a *params) add(v any, k Kind) string {
 	return a.backend.Param(len(a.args), k)
 }
 
-// newestQuery selects each part's number and the time of its newest row. Without any
-// condition that may be an odd one.
-func (r *reading) newestQuery(parts []*part) (string, []any) {
-	args := &params{backend: r.backend}
+// share adds an argument that many parts of a statement have in common.
+func (a *params) share(name string, v any, k Kind) string {
+	name += strconv.Itoa(int(k))
+	if a.shared[name] == "" {
+		a.shared[name] = a.add(v, k)
+	}
+	return a.shared[name]
+}
+
+// newestQuery selects each part's number and the time of its newest row, of the odd ones
+// whether there are any. Without any condition that may be an odd one.
+func (r *reading) newestQuery(parts []part) (string, []any) {
+	args := &params{backend: r.backend, shared: map[string]string{}}
+	everything := r.whole && r.q.From.IsZero() && r.q.User == "" && len(r.q.Fields) == 0
 	queries := make([]string, len(parts))
 	for i, p := range parts {
-		when, end := r.backend.Select(r.typed(p.when), Time), ` ORDER BY "datetime" DESC`
-		var where []string
+		when, order := r.backend.Select(r.typed(p.when), Time), ` ORDER BY "datetime" DESC`
 		if p.odd {
-			when, end, where = "NULL", "", []string{r.oddRows(p)}
-		} else if where = r.conditions(p, time.Time{}, args); len(where) > 0 && p.after == nil {
-			where = append(r.soundRows(p), where...) // which come behind a cursor anyway
+			when, order = "NULL", ""
 		}
-		queries[i] = fmt.Sprintf("SELECT * FROM (SELECT %d AS i, %s AS d FROM %s%s%s LIMIT 1) AS p%d",
-			i, when, r.backend.Table(p.rel.Name), whereClause(where), end, i)
+		where := ""
+		if p.odd || !everything {
+			where = " WHERE " + strings.Join(r.conditions(p, r.span(), args), " AND ")
+		}
+		n := strconv.Itoa(i)
+		queries[i] = "SELECT * FROM (SELECT " + n + " AS i, " + when + " AS d FROM " + r.backend.Table(p.rel.Name) + where + order + " LIMIT 1) AS p" + n
 	}
 	return strings.Join(queries, " UNION ALL "), args.args
 }
 
-// pageQuery selects the next rows of all parts together: the part's number, the time,
-// the id, and the part's columns.
-func (r *reading) pageQuery(parts []*part, bound time.Time) (string, []any) {
-	args := &params{backend: r.backend}
+// pageQuery selects the next rows of all parts together, those of the odd ones, which come
+// last, only if the others do not have enough: the part's number, the time, the id, and
+// the part's columns. Its text is the same for every span, so that it is planned once.
+func (r *reading) pageQuery(parts []part, s span) (string, []any) {
+	args := &params{backend: r.backend, shared: map[string]string{}}
 	width := 0
 	for _, p := range parts {
 		width = max(width, len(p.columns))
 	}
-	queries := make([]string, len(parts))
+	limit := " LIMIT " + strconv.Itoa(r.batch)
+	newest := func(queries []string) string {
+		return " FROM (" + strings.Join(queries, " UNION ALL ") + ") AS p ORDER BY d DESC, u DESC" + limit
+	}
+	var sound, odd []string
 	for i, p := range parts {
-		id := r.idOf(p)
-		when, order, where := r.typed(p.when), `"datetime" DESC, `+id+" DESC", r.soundRows(p)
+		where := r.conditions(p, s, args)
+		if p.odd && len(sound) > 0 {
+			where = append(where, "(SELECT count(*) FROM sound) < "+strconv.Itoa(r.batch))
+		}
+		query := r.partQuery(p, i, width, where) + limit + ") AS p" + strconv.Itoa(i)
 		if p.odd {
-			when, order, where = r.backend.Moment(noTime, Time), id+" DESC", []string{r.oddRows(p)}
+			odd = append(odd, query)
+		} else {
+			sound = append(sound, query)
 		}
-		var q strings.Builder
-		fmt.Fprintf(&q, "SELECT * FROM (SELECT %d AS i, %s AS d, %s AS u", i, when, id)
-		for n := range width {
-			expr := "NULL"
-			if n < len(p.columns) {
-				expr = r.backend.Select(r.typed(p.columns[n]), p.columns[n].Kind)
-			}
-			fmt.Fprintf(&q, ", %s AS c%d", expr, n)
-		}
-		where = append(where, r.conditions(p, bound, args)...)
-		fmt.Fprintf(&q, " FROM %s%s ORDER BY %s LIMIT %d) AS p%d", r.backend.Table(p.rel.Name), whereClause(where), order, r.batch, i)
-		queries[i] = q.String()
 	}
-	var q strings.Builder
-	fmt.Fprintf(&q, "SELECT i, %s, %s", r.backend.Select("d", Time), r.backend.Select("u", UUID))
+	with := ""
+	if len(sound) > 0 && len(odd) > 0 {
+		with, sound = "WITH sound AS (SELECT *"+newest(sound)+") ", []string{"SELECT * FROM sound"}
+	}
+	columns := "SELECT i, " + r.backend.Select("d", Time) + ", " + r.backend.Select("u", UUID)
 	for n := range width {
-		fmt.Fprintf(&q, ", c%d", n)
+		columns += ", c" + strconv.Itoa(n)
 	}
-	fmt.Fprintf(&q, " FROM (%s) AS p ORDER BY d DESC, u DESC LIMIT %d", strings.Join(queries, " UNION ALL "), r.batch)
-	return q.String(), args.args
+	return with + columns + newest(append(sound, odd...)), args.args
 }
 
-func whereClause(conditions []string) string {
-	if len(conditions) == 0 {
-		return ""
+// partQuery is what pageQuery selects of a part, up to its limit.
+func (r *reading) partQuery(p part, i, width int, where []string) string {
+	id := r.idOf(p)
+	when, order := r.typed(p.when), `"datetime" DESC, `+id+" DESC"
+	if p.odd {
+		when, order = r.backend.Moment(noTime, Time), id+" DESC"
 	}
-	return " WHERE " + strings.Join(conditions, " AND ")
+	var q strings.Builder
+	q.WriteString("SELECT * FROM (SELECT " + strconv.Itoa(i) + " AS i, " + when + " AS d, " + id + " AS u")
+	for n := range width {
+		expr := "NULL"
+		if n < len(p.columns) {
+			expr = r.backend.Select(r.typed(p.columns[n]), p.columns[n].Kind)
+		}
+		q.WriteString(", " + expr + " AS c" + strconv.Itoa(n))
+	}
+	q.WriteString(" FROM " + r.backend.Table(p.rel.Name) + " WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order)
+	return q.String()
 }

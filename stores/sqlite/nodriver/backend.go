@@ -57,6 +57,9 @@ func (b *backend) Relations(ctx context.Context, names []string) ([]sqlstore.Rel
 	return d.schema.all, nil
 }
 
+// Guess implements [sqlstore.Backend]: to ask is as fast.
+func (b *backend) Guess([]string) *sqlstore.Guess { return nil }
+
 // Lookup implements [sqlstore.Backend].
 func (b *backend) Lookup(ctx context.Context, names []string) ([]sqlstore.Relation, error) {
 	return b.Relations(ctx, names)
@@ -181,7 +184,7 @@ func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 }
 
 // Query implements [sqlstore.Backend].
-func (b *backend) Query(ctx context.Context, _ bool, query string, args ...any) ([][]any, error) {
+func (b *backend) Query(ctx context.Context, _ bool, _ *sqlstore.Guess, query string, args ...any) ([][]any, error) {
 	d, err := b.toRead(ctx)
 	if err != nil {
 		return nil, err
@@ -222,10 +225,15 @@ func (b *backend) Select(typed string, _ sqlstore.Kind) string { return "+" + ty
 
 // Moment implements [sqlstore.Backend].
 func (b *backend) Moment(t time.Time, _ sqlstore.Kind) string {
+	return "'" + text(t) + "'"
+}
+
+// text spells a time.
+func text(t time.Time) string {
 	if t.Year() > 9999 {
-		return "'9999-13'" // as text it comes behind all times
+		return "9999-13" // which comes behind all times
 	}
-	return "'" + t.UTC().Format(timeLayout) + "'"
+	return t.UTC().Format(timeLayout)
 }
 
 // odd finds what was not written as this package writes it.
@@ -316,7 +324,7 @@ func (b *backend) Keeps(v any, _ sqlstore.Kind) bool {
 func (b *backend) Arg(v any, _ sqlstore.Kind) any {
 	switch v := v.(type) {
 	case time.Time:
-		return v.UTC().Format(timeLayout)
+		return text(v)
 	case uuid.UUID:
 		return v.String()
 	case bool:
