@@ -138,7 +138,7 @@ func (o *Origin) End() {
 	if o.c != nil {
 		inner = o.adapter.framework.Request(o.c)
 	}
-	if o.c == nil || o.leads(inner) {
+	if inner == o.inner || o.leads(inner) {
 		handBack(arrived, inner)
 	}
 	o.over, o.c = true, nil
