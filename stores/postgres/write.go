@@ -122,8 +122,7 @@ func (w *writing) checkStored(ctx context.Context, batch sqlstore.Batch) {
 		})
 		return err
 	}); err != nil {
-		// Whatever the error is, they may be there.
-		w.fail(batch, fmt.Errorf("looking for what was stored: %v", err))
+		w.fail(batch, fmt.Errorf("looking for what was stored: %v", err)) //nolint:errorlint // whatever the error is, the rows may be there
 		return
 	}
 	for i, r := range batch.Rows {
