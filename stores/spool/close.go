@@ -15,11 +15,10 @@ func (s *Store) Flush(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
+	if s.isClosed() {
 		return core.ErrClosed
 	}
+	s.mu.Lock()
 	s.hurry()
 	target := s.behind
 	done := func() bool { return s.settled >= max(target, s.moved) }
@@ -27,7 +26,7 @@ func (s *Store) Flush(ctx context.Context) error {
 	if err == nil && !done() {
 		err = core.ErrClosed
 	}
-	n, outage := s.waiting, s.outage
+	n, outage := len(s.waiting), s.outage
 	s.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("auditing: flush: %d events still wait in the spool: %w", n, err)
@@ -36,10 +35,41 @@ func (s *Store) Flush(ctx context.Context) error {
 		}
 		return err
 	}
-	if f, ok := s.next.(core.Flusher); ok {
+	next, err := s.next.get(ctx)
+	if err != nil {
+		return err
+	}
+	if f, ok := next.(core.Flusher); ok {
 		return f.Flush(ctx)
 	}
 	return nil
+}
+
+// waitFor waits until cond holds or ctx ends. s.mu must be held, as it is for cond.
+func (s *Store) waitFor(ctx context.Context, cond func() bool) error {
+	stop := context.AfterFunc(ctx, s.wake)
+	defer stop()
+	for !cond() {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		s.changed.Wait()
+	}
+	return nil
+}
+
+// wake has those who wait look again.
+func (s *Store) wake() {
+	s.mu.Lock() // so that nobody is just about to wait
+	defer s.mu.Unlock()
+	s.changed.Broadcast()
+}
+
+// isClosed reports whether Close was called.
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
 }
 
 // closeGrace is how long Close waits for a Save of the next store that it has cancelled.
@@ -53,81 +83,48 @@ func (s *Store) Close(ctx context.Context) error {
 		ctx = context.Background()
 	}
 	s.mu.Lock()
-	if closed := s.closed; closed != nil {
-		s.mu.Unlock()
-		select {
-		case <-closed:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("auditing: close: %w", context.Cause(ctx))
-		}
+	if !s.closing {
+		s.closing = true
+		go s.end(ctx)
 	}
-	s.closed = make(chan struct{})
-	s.closing = true
+	s.mu.Unlock()
+	select {
+	case <-s.closed:
+		return s.closeErr
+	case <-ctx.Done():
+	}
+	select {
+	case <-s.closed:
+		return s.closeErr
+	case <-time.After(closeGrace):
+		return errors.New("auditing: the spool's next store did not end its last Save: the spool is closed when that ends")
+	}
+}
+
+// end closes everything, once nothing is passed on any more.
+func (s *Store) end(ctx context.Context) {
+	defer close(s.closed)
+	s.mu.Lock()
 	s.hurry()
 	s.waitFor(ctx, func() bool { return s.settled == s.behind || s.outage != nil })
 	s.stopped = true
 	s.hurry()
 	s.mu.Unlock()
-
-	ended := make(chan struct{})
-	go func() {
-		s.work.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return s.end(ctx)
-	case <-ctx.Done():
-	}
-	s.cancel()
-	grace := time.NewTimer(closeGrace)
-	defer grace.Stop()
-	select {
-	case <-ended:
-		return s.end(ctx)
-	case <-grace.C:
-	}
-	go func() {
-		<-ended
-		if err := s.end(ctx); err != nil {
-			s.logger().Warn("auditing: spool: closing", "dir", s.dir, "error", err)
-		}
-	}()
-	return fmt.Errorf("auditing: %T did not end its last Save: the spool is closed when that ends", s.next)
-}
-
-// end closes everything, once nothing is passed on any more.
-func (s *Store) end(ctx context.Context) error {
-	defer close(s.closed)
+	stop := context.AfterFunc(ctx, s.cancel)
+	s.running.Wait()
+	stop()
 	s.writer <- struct{}{}
 	s.tidy()
 	err := s.note(true) // so that nothing is passed on again
-	if s.reader != nil {
-		s.reader.close()
-	}
+	s.reader.seek(s.handed)
 	err = errors.Join(err, s.closeFiles())
 	s.release()
 	s.cancel()
-
-	s.mu.Lock()
-	left := s.waiting
-	s.mu.Unlock()
-	if left > 0 {
+	if left := len(s.waiting); left > 0 {
 		s.logger().Info("auditing: spool: closed; what waits is passed on after the next start", "dir", s.dir, "waiting", left)
 	}
-	err = errors.Join(err, s.owner.release())
-	if c, ok := s.next.(core.Closer); ok {
-		err = errors.Join(err, s.closeNext(ctx, c))
+	s.closeErr = errors.Join(err, s.next.close(ctx))
+	if s.closeErr != nil && ctx.Err() != nil { // so that Close may not wait for it
+		s.logger().Warn("auditing: spool: closing", "dir", s.dir, "error", s.closeErr)
 	}
-	return err
-}
-
-func (s *Store) closeNext(ctx context.Context, c core.Closer) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("auditing: the next store's Close panicked: %v", p)
-		}
-	}()
-	return c.Close(ctx)
 }

@@ -104,7 +104,7 @@ func init() {
 			return err
 		}
 		tune := quick()
-		s, err := open(filepath.Join(dir, "spool"), next, Config{Logger: slog.New(slog.DiscardHandler)}, tune)
+		s, err := open(filepath.Join(dir, "spool"), &nextStore{store: next}, Config{Logger: slog.New(slog.DiscardHandler)}, tune)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,24 +44,21 @@ func parsePosition(b []byte) (position, error) {
 }
 
 // readCursor returns the error fs.ErrNotExist for a directory that has none.
-func readCursor(dir string) (position, error) {
+func readCursor(dir string) (p position, err error) {
 	path := filepath.Join(dir, cursorName)
-	info, err := os.Stat(path)
+	file, err := os.Open(path)
 	if err != nil {
-		return position{}, err
+		return p, err
 	}
-	if info.Size() != int64(cursorSize) {
-		return position{}, damaged(path, errors.New("it has not the length of a cursor"))
+	defer file.Close()
+	b := make([]byte, cursorSize+1) // one more than there should be
+	n, err := io.ReadFull(file, b)
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if p, err = parsePosition(b[:n]); err != nil {
+			err = damaged(path, err)
+		}
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return position{}, err
-	}
-	p, err := parsePosition(b)
-	if err != nil {
-		return position{}, damaged(path, err)
-	}
-	return p, nil
+	return p, err
 }
 
 // cursor is the file that keeps the position.
@@ -72,12 +70,13 @@ type cursor struct {
 	said position
 }
 
-// set writes the position that now returns. It is durable when the cursor is new, or
+// note has the cursor say what the logs hold. It is durable when the cursor is new, or
 // with sync.
-func (c *cursor) set(now func() position, sync bool) (err error) {
+func (s *Store) note(sync bool) (err error) {
+	c := &s.cursor
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := now()
+	p := position{s.log.has(), s.aside.has()}
 	if c.file == nil {
 		c.file, _, err = create(c.path, c.path+newSuffix, p.image(), int64(cursorSize))
 		c.said = p
@@ -97,24 +96,10 @@ func (c *cursor) set(now func() position, sync bool) (err error) {
 	return err
 }
 
-func (c *cursor) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.file == nil {
-		return nil
-	}
-	return c.file.Close()
-}
-
 // holdsSpool reports whether dir holds anything of a spool.
 func holdsSpool(dir string) bool {
-	if _, err := os.Lstat(filepath.Join(dir, cursorName)); !errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
-	for _, name := range []string{waitingName, asideName} {
-		if segments, err := segmentsIn(dir, name); err != nil || len(segments) > 0 {
-			return true
-		}
-	}
-	return false
+	_, err := os.Lstat(filepath.Join(dir, cursorName))
+	waiting, err2 := segmentsIn(dir, waitingName)
+	aside, err3 := segmentsIn(dir, asideName)
+	return !errors.Is(err, fs.ErrNotExist) || err2 != nil || err3 != nil || len(waiting)+len(aside) > 0
 }

@@ -247,8 +247,8 @@ func TestDrainInBoundedMemory(t *testing.T) {
 		}
 		t.Log(step, strings.TrimSpace(line))
 		kilobytes, _ := strconv.Atoi(strings.Fields(line)[0])
-		if step == "drain" && (kilobytes == 0 || kilobytes > 200<<10) {
-			t.Errorf("%d KiB were resident, want at most 200 MiB", kilobytes)
+		if step == "drain" && (kilobytes == 0 || kilobytes > 180<<10) {
+			t.Errorf("%d KiB were resident, want at most 180 MiB", kilobytes)
 		}
 	}
 }

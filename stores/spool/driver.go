@@ -28,35 +28,24 @@ func openDriver(ctx context.Context, driver, dsn string) (core.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	next, err := openNext(ctx, dir, driver, rest)
-	if err != nil {
-		return nil, err
+	next := &nextStore{open: func(ctx context.Context) (core.Store, error) { return stores.Open(ctx, driver, rest) }}
+	bounded, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	if _, err := next.get(bounded); err != nil {
+		// Whether it is the dsn shows when there is no time to connect.
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err2 := next.get(ended); err2 != nil && !errors.Is(err2, context.Canceled) {
+			return nil, err
+		}
+		slog.Warn("auditing: spool: the next store cannot be opened yet: events wait on disk", "dir", dir, "error", err)
 	}
-	s, err := Open(dir, next, cfg)
+	s, err := open(dir, next, cfg, defaultTuning)
 	if err != nil {
-		_ = closeStore(ctx, next) // the error of opening says more
+		_ = next.close(ctx) // the error of opening says more
 		return nil, err
 	}
 	return s, nil
-}
-
-func openNext(ctx context.Context, dir, driver, dsn string) (core.Store, error) {
-	bounded, cancel := context.WithTimeout(ctx, openTime)
-	defer cancel()
-	next, err := stores.Open(bounded, driver, dsn)
-	if err == nil {
-		return next, nil
-	}
-	// Whether it is the dsn shows when there is no time to connect.
-	ended, cancel := context.WithCancel(ctx)
-	cancel()
-	store, err2 := stores.Open(ended, driver, dsn)
-	_ = closeStore(ctx, store)
-	if err2 != nil && !errors.Is(err2, context.Canceled) {
-		return nil, err
-	}
-	slog.Warn("auditing: spool: the next store cannot be opened yet: events wait on disk", "dir", dir, "error", err)
-	return &later{driver: driver, dsn: dsn}, nil
 }
 
 // parseDSN splits "dir=DIRECTORY;SETTING=VALUE;DSN of the next store". What follows the
@@ -108,75 +97,38 @@ func parseBytes(text string) (int64, error) {
 	return n << shift, err
 }
 
-// later is a store that is opened when it is first needed and can be.
-type later struct {
-	driver, dsn string
+// nextStore is the next store, which is opened when it is first needed and can be.
+type nextStore struct {
+	open func(context.Context) (core.Store, error)
 
 	mu     sync.Mutex
-	store  core.Store
+	store  core.Store // nil until it is open
 	closed bool
 }
 
-func (l *later) open(ctx context.Context) (core.Store, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
+func (n *nextStore) get(ctx context.Context) (_ core.Store, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
 		return nil, core.ErrClosed
 	}
-	if l.store != nil {
-		return l.store, nil
+	if n.store == nil {
+		n.store, err = n.open(ctx)
 	}
-	store, err := stores.Open(ctx, l.driver, l.dsn)
-	if err == nil {
-		l.store = store
-	}
-	return store, err
+	return n.store, err
 }
 
-// Save implements [core.Store].
-func (l *later) Save(ctx context.Context, events []core.Event) error {
-	store, err := l.open(ctx)
-	if err != nil {
-		return notStored(len(events), err, true)
-	}
-	return store.Save(ctx, events)
-}
-
-// Read implements [core.Reader].
-func (l *later) Read(ctx context.Context, q core.Query) (core.Page, error) {
-	store, err := l.open(ctx)
-	if err != nil {
-		return core.Page{}, err
-	}
-	if reader, ok := store.(core.Reader); ok {
-		return reader.Read(ctx, q)
-	}
-	return core.Page{}, fmt.Errorf("%T cannot be read: %w", store, errors.ErrUnsupported)
-}
-
-// Flush implements [core.Flusher].
-func (l *later) Flush(ctx context.Context) error {
-	store, err := l.open(ctx)
-	if err != nil {
-		return err
-	}
-	if f, ok := store.(core.Flusher); ok {
-		return f.Flush(ctx)
-	}
-	return nil
-}
-
-// Close implements [core.Closer].
-func (l *later) Close(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	return closeStore(ctx, l.store)
-}
-
-// closeStore closes what can be closed; store may be nil.
-func closeStore(ctx context.Context, store core.Store) error {
-	if c, ok := store.(core.Closer); ok {
+// close closes the store if it is open and can be closed.
+func (n *nextStore) close(ctx context.Context) (err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("auditing: the next store's Close panicked: %v", p)
+		}
+	}()
+	n.closed = true
+	if c, ok := n.store.(core.Closer); ok {
 		return c.Close(ctx)
 	}
 	return nil

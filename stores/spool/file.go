@@ -3,11 +3,12 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/auditing-go/auditing/stores/internal/fileid"
 )
 
 // newSuffix is on files that are being written.
@@ -39,11 +40,10 @@ func fill(path string, image []byte, size int64) error {
 	}
 	info, err := f.Stat()
 	if err == nil && info.Size() != size {
-		if err = f.Truncate(0); err == nil {
-			zeros := make([]byte, 1<<20)
-			for at := int64(0); at < size && err == nil; at += int64(len(zeros)) {
-				_, err = f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at)
-			}
+		err = f.Truncate(0)
+		zeros := make([]byte, 1<<20)
+		for at := int64(0); at < size && err == nil; at += int64(len(zeros)) {
+			_, err = f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at)
 		}
 	}
 	if err == nil {
@@ -68,17 +68,17 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// inPlace finds out whether path still leads to what it did, for what is written to
-// files that were deleted, or moved with their directory, is lost without an error.
-func inPlace(path string, then fs.FileInfo) error {
-	now, err := os.Stat(path)
-	if err == nil && os.SameFile(now, then) {
-		return nil
-	}
-	if err == nil {
+// inPlace finds out whether a file is still at path, for what is written to one that was
+// deleted, or moved with its directory, is lost without an error.
+func inPlace(path string, file fileid.File) error {
+	now, err := fileid.At(path)
+	if err == nil && !now.Is(file) {
 		err = errors.New("it is another one")
 	}
-	return fmt.Errorf("the spool's directory was deleted or moved under the program: bring it back, or start again: %s: %w", path, err)
+	if err != nil {
+		err = fmt.Errorf("the spool's directory was deleted or moved under the program: bring it back, or start again: %s: %w", path, err)
+	}
+	return err
 }
 
 // noSpace reports that a write failed for want of space.

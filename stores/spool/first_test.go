@@ -140,18 +140,21 @@ func TestFirstEndsWithMoving(t *testing.T) {
 		return nil
 	}}
 	tune := quick()
-	tune.batchEvents, tune.windowBytes = 1, 1000
+	tune.batchEvents, tune.overtake = 1, 1000
 	s := openSpool(t, t.TempDir(), next, Config{}, tune)
 	save(t, s, events...)
 	eventually(t, "passing on what is behind", func() bool { return next.has(events[1:]...) == nil })
+	eventually(t, "moving", func() bool {
+		save(t, s, eventsOf(1)...)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.moved > 0
+	})
 	mu.Lock()
 	healed = true
 	mu.Unlock()
 	flush(t, s)
-	s.mu.Lock()
-	moved := s.moved
-	s.mu.Unlock()
-	if slices.Index(first, true) != 0 || slices.Contains(first[1:], true) || moved == 0 {
-		t.Errorf("the event was passed on with First = %v, and moved up to %d; want it once, at first, and a move", first, moved)
+	if slices.Index(first, true) != 0 || slices.Contains(first[1:], true) {
+		t.Errorf("the event was passed on with First = %v, want it once, at first", first)
 	}
 }

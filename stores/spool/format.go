@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/auditing-go/auditing/core"
 )
 
 // A spool is two logs, one of what waits and one of what is set aside, and a cursor
@@ -75,8 +80,7 @@ func appendSector(b []byte, s sector) []byte {
 	b = binary.BigEndian.AppendUint16(b, s.start)
 	b = binary.BigEndian.AppendUint16(b, flags)
 	b = append(b, s.data...)
-	var zeros [sectorData]byte
-	b = append(b, zeros[len(s.data):]...)
+	b = append(b, make([]byte, sectorData-len(s.data))...)
 	binary.BigEndian.PutUint32(b[from:], checksum(b[from+4:]))
 	return b
 }
@@ -99,10 +103,8 @@ func parseSector(b []byte, index uint32) (s sector, written bool, err error) {
 	switch {
 	case s.index != index:
 		return s, false, fmt.Errorf("it says that it is sector %d", s.index)
-	case n > sectorData:
-		return s, false, fmt.Errorf("its length of %d is more than its room", n)
-	case s.start != noRecord && int(s.start) >= n:
-		return s, false, errors.New("its first record begins behind its end")
+	case n > sectorData || s.start != noRecord && int(s.start) >= n:
+		return s, false, errors.New("it ends behind its end, or before its first record")
 	}
 	s.data = b[sectorHead : sectorHead+n]
 	return s, true, nil
@@ -124,34 +126,117 @@ type groupWriter struct{ data, image []byte }
 const keptBuffer = 1 << 20
 
 // write returns the records as a group of a segment, to be written from a sector on.
-func (w *groupWriter) write(seg *segment, at uint32, records []record) []byte {
+func (w *groupWriter) write(records []record, seg *segment, at uint32) []byte {
 	if cap(w.image) > keptBuffer {
 		*w = groupWriter{}
 	}
-	w.data, w.image = w.data[:0], w.image[:0]
+	w.image = w.image[:0]
 	s := sector{segment: seg.first, size: seg.size, index: at, group: at, start: noRecord}
+	pending := w.data[:0]
 	for i := range records {
 		if s.start == noRecord {
-			s.start = uint16(len(w.data))
+			s.start = uint16(len(pending))
 		}
-		w.data = records[i].append(w.data)
-		s.last = i == len(records)-1
-		w.cut(&s)
+		w.data = records[i].append(pending)
+		rest := w.data
+		for ends := i == len(records)-1; len(rest) >= sectorData || ends && len(rest) > 0; s.index++ {
+			n := min(len(rest), sectorData)
+			s.data, rest = rest[:n], rest[n:]
+			s.last = ends && len(rest) == 0
+			w.image = appendSector(w.image, s)
+			s.start = noRecord
+		}
+		pending = w.data[:copy(w.data, rest)]
 	}
 	return w.image
 }
 
-// cut makes sectors of the data, but not of a rest that does not fill one unless the
-// group ends with it.
-func (w *groupWriter) cut(s *sector) {
-	rest, ends := w.data, s.last
-	for len(rest) >= sectorData || ends && len(rest) > 0 {
-		n := min(len(rest), sectorData)
-		s.data, rest = rest[:n], rest[n:]
-		s.last = ends && len(rest) == 0
-		w.image = appendSector(w.image, *s)
-		s.start = noRecord
-		s.index++
+// record is one event in the spool, stored as
+//
+//	length of all that follows                 4 bytes
+//	sequence number                            8
+//	the event's id                            16
+//	the event's time, µs since 1970            8
+//	when the spool took it, µs since 1970      8
+//	when it was set aside, µs since 1970       8   (0: it waits)
+//	length of the reason why it was            2   (firstTry: the event said that it is Event.First)
+//	the reason
+//	the event as core.Event.AppendJSON writes it
+//
+// with all integers big-endian. Checksums are the sectors' affair.
+type record struct {
+	seq     uint64
+	id      uuid.UUID
+	time    int64
+	arrived int64
+	setAt   int64
+	first   bool
+	reason  string
+	payload []byte
+}
+
+const (
+	recordHead = 4 + 8 + 16 + 8 + 8 + 8 + 2
+	maxReason  = 4 << 10
+	firstTry   = 0x8000
+)
+
+func newRecord(e core.Event, arrived time.Time) record {
+	return record{id: e.ID, time: e.Time.UnixMicro(), arrived: arrived.UnixMicro(), first: e.First}
+}
+
+// cost is how many bytes the record takes.
+func (r *record) cost() int64 { return int64(recordHead + len(r.reason) + len(r.payload)) }
+
+func (r *record) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(r.cost()-4))
+	b = binary.BigEndian.AppendUint64(b, r.seq)
+	b = append(b, r.id[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.time))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.arrived))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.setAt))
+	reason := uint16(len(r.reason))
+	if r.first {
+		reason |= firstTry
 	}
-	w.data = w.data[:copy(w.data, rest)]
+	b = binary.BigEndian.AppendUint16(b, reason)
+	b = append(b, r.reason...)
+	return append(b, r.payload...)
+}
+
+// parseRecord returns the record at the beginning of data, of which its payload is a
+// part, and how long it is; 0 when it goes on behind their end.
+func parseRecord(data []byte) (r record, n int, err error) {
+	if len(data) < 4 {
+		return r, 0, nil
+	}
+	length := int64(binary.BigEndian.Uint32(data)) + 4
+	if length < recordHead {
+		return r, 0, fmt.Errorf("a record has only %d bytes", length)
+	}
+	if length > int64(len(data)) {
+		return r, 0, nil
+	}
+	b := data[:length]
+	r = record{
+		seq: binary.BigEndian.Uint64(b[4:]), id: uuid.UUID(b[12:28]), time: int64(binary.BigEndian.Uint64(b[28:])),
+		arrived: int64(binary.BigEndian.Uint64(b[36:])), setAt: int64(binary.BigEndian.Uint64(b[44:])),
+	}
+	reason := binary.BigEndian.Uint16(b[52:])
+	r.first = reason&firstTry != 0
+	end := recordHead + int(reason&^firstTry)
+	if end > len(b) {
+		return r, 0, fmt.Errorf("record %d ends in its reason", r.seq)
+	}
+	r.reason, r.payload = string(b[recordHead:end]), b[end:]
+	return r, len(b), nil
+}
+
+// event parses the payload.
+func (r *record) event() (e core.Event, err error) {
+	err = e.UnmarshalJSON(r.payload)
+	if err == nil && e.ID != r.id {
+		err = errors.New("auditing: the spooled event has another id than its record")
+	}
+	return e, err
 }

@@ -125,7 +125,7 @@ func (m *memory) has(events ...core.Event) error {
 // quick makes everything small and fast.
 func quick() tuning {
 	t := defaultTuning
-	t.segmentBytes, t.windowBytes, t.batchEvents = 16<<10, 64<<10, 50
+	t.segmentBytes, t.overtake, t.batchEvents = 16<<10, 64<<10, 50
 	t.minBackoff, t.maxBackoff = time.Millisecond, 10*time.Millisecond
 	return t
 }
@@ -135,7 +135,7 @@ func openSpool(t testing.TB, dir string, next core.Store, cfg Config, tune tunin
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s, err := open(dir, next, cfg, tune)
+	s, err := open(dir, &nextStore{store: next}, cfg, tune)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,19 +23,18 @@ const (
 	logSuffix   = ".log"
 )
 
-// segment is one segment of a log. The log's mu guards what changes of it.
+// segment is one segment of a log. The log's mu guards end.
 type segment struct {
 	path  string
 	first uint64 // the sequence number of its first record
 	size  uint32 // in sectors
 	end   uint32 // the sector behind its last group that counts
-	pins  int    // by readers
 }
 
 // log is records in segments.
 type log struct {
 	dir, name    string
-	info         fs.FileInfo // of the directory
+	id           fileid.File // of the directory
 	segmentBytes int64
 
 	writing sync.Mutex     // held by append
@@ -53,56 +53,86 @@ func segmentsIn(dir, name string) (segments []*segment, err error) {
 	for _, e := range entries {
 		number, found := strings.CutPrefix(e.Name(), name)
 		number, found2 := strings.CutSuffix(number, logSuffix)
-		if first, err := strconv.ParseUint(number, 10, 64); found && found2 && err == nil && len(number) == 20 {
-			segments = append(segments, &segment{path: filepath.Join(dir, e.Name()), first: first})
+		first, err := strconv.ParseUint(number, 10, 64)
+		if !found || !found2 || err != nil || len(number) != 20 {
+			continue
 		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		size := uint32(min(info.Size()/sectorSize, math.MaxUint32))
+		segments = append(segments, &segment{path: filepath.Join(dir, e.Name()), first: first, size: size})
 	}
 	return segments, err
 }
 
-// openLog opens a log, of which the records of a span have to be there: it reads all
-// that are needed, finds every sector and record sound or says what is wrong, and calls
-// visit with each record. It changes nothing that counts.
-func openLog(dir, name string, info fs.FileInfo, segmentBytes int64, has span, visit func(record)) (l *log, err error) {
-	l = &log{dir: dir, name: name, info: info, segmentBytes: segmentBytes, span: span{has.first, has.first}}
-	if l.segments, err = segmentsIn(dir, name); err != nil {
-		return nil, err
+// open finds the records of a span, which have to be there, and calls visit with each.
+// It reads all segments that are needed, and finds every sector and record sound or says
+// what is wrong. It changes nothing that counts.
+func (l *log) open(has span, visit func(record)) (err error) {
+	l.span = span{has.first, has.first}
+	if l.segments, err = segmentsIn(l.dir, l.name); err != nil {
+		return err
 	}
 	for i, seg := range l.segments {
-		next := uint64(math.MaxUint64)
+		end := uint64(math.MaxUint64)
 		if i+1 < len(l.segments) {
-			next = l.segments[i+1].first
+			end = l.segments[i+1].first
 		}
-		if next > has.first {
-			err = l.read(seg, next, visit)
-		} else if info, err2 := os.Stat(seg.path); err2 == nil { // it could not be freed
-			seg.size = uint32(info.Size() / sectorSize)
+		if end <= has.first {
+			continue // it could not be freed
 		}
-		if err != nil {
-			l.end()
-			return nil, err
+		if err := l.read(seg, end, visit); err != nil {
+			return err
 		}
 	}
 	if l.next < has.next {
-		l.end()
-		return nil, damaged(dir, fmt.Errorf("records %d to %d are missing", l.next, has.next-1))
+		return damaged(l.dir, fmt.Errorf("records %d to %d are missing", l.next, has.next-1))
 	}
-	return l, nil
+	// What is in a spare file could pass for a part of the next segment.
+	if err := os.Remove(l.spare()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-// read reads the records of a segment before number end. More can be written to the newest.
+// read visits the records of a segment before number end. More can be written to the
+// newest.
 func (l *log) read(seg *segment, end uint64, visit func(record)) error {
-	file, scan, err := openScanner(seg.path, seg.first)
+	file, scan, err := openScanner(seg)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	seg.size = scan.size
-	next, torn, err := l.scan(seg, scan, end, visit)
+	if seg.first > l.next {
+		err = fmt.Errorf("records %d to %d, which come before it, are missing", l.next, seg.first-1)
+	}
+	for err == nil && scan.next < end {
+		var records []record
+		if records, err = scan.group(); len(records) == 0 {
+			break
+		}
+		for seg.end = scan.at; len(records) > 0; records = records[1:] {
+			if records[0].seq >= l.first {
+				visit(records[0])
+			}
+		}
+	}
+	torn := false
+	switch {
+	case err != nil:
+	case scan.next == seg.first:
+		err = errors.New("its first records are gone")
+	case scan.next > end:
+		err = errors.New("a group of its records goes on where the next segment begins")
+	case end == math.MaxUint64:
+		torn, err = scan.tail()
+	}
 	if err != nil {
 		return damaged(seg.path, err)
 	}
-	if l.next = max(next, l.first); end < math.MaxUint64 || torn || next < l.first {
+	if l.next = max(scan.next, l.first); end < math.MaxUint64 || torn || scan.next < l.first {
 		return nil // what follows is of a Save that failed, or missing
 	}
 	// What was read may not be on the disk yet, if its Save did not return.
@@ -112,50 +142,17 @@ func (l *log) read(seg *segment, end uint64, visit func(record)) error {
 	return l.file.Sync()
 }
 
-// scan reads the records of a segment, and visits those that are needed.
-func (l *log) scan(seg *segment, scan *scanner, end uint64, visit func(record)) (next uint64, torn bool, err error) {
-	next = seg.first
-	if next > l.next {
-		return next, false, fmt.Errorf("records %d to %d, which come before it, are missing", l.next, next-1)
-	}
-	for next < end {
-		records, err := scan.group()
-		if err != nil {
-			return next, false, err
-		}
-		if len(records) == 0 {
-			break
-		}
-		for _, r := range records {
-			if r.seq != next {
-				return next, false, fmt.Errorf("record %d comes where %d was expected", r.seq, next)
-			}
-			if next++; r.seq >= l.first {
-				visit(r)
-			}
-		}
-		seg.end = scan.at
-	}
-	switch {
-	case next == seg.first:
-		return next, false, errors.New("its first records are gone")
-	case next > end:
-		return next, false, errors.New("a group of its records goes on where the next segment begins")
-	case end == math.MaxUint64:
-		torn, err = scan.tail()
-	}
-	return next, torn, err
-}
-
 // append stores the records, which get their sequence numbers, at the end. unknown says
 // of an error that they may be found after a restart all the same.
 func (l *log) append(records []record) (unknown bool, err error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	need := int64(0)
 	for i := range records {
 		records[i].seq = l.next + uint64(i)
+		need += records[i].cost()
 	}
-	need := sectorsOf(records)
+	need = (need + sectorData - 1) / sectorData
 	if err := l.inPlace(); err != nil {
 		return false, err
 	}
@@ -163,11 +160,11 @@ func (l *log) append(records []record) (unknown bool, err error) {
 	if l.file == nil || need > int64(last.size-last.end) {
 		return l.begin(records, need)
 	}
-	if _, err = l.file.WriteAt(l.writer.write(last, last.end, records), int64(last.end)*sectorSize); err == nil {
+	if _, err = l.file.WriteAt(l.writer.write(records, last, last.end), int64(last.end)*sectorSize); err == nil {
 		unknown, err = true, syncData(l.file)
 	}
 	if err == nil {
-		l.added(nil, last.end+uint32(need), len(records))
+		l.added(last, last.end+uint32(need), records)
 		return false, nil
 	}
 	// What a file holds after it could not be synced nobody knows, and syncing it again
@@ -187,14 +184,13 @@ func (l *log) begin(records []record, need int64) (unknown bool, err error) {
 	if size > math.MaxInt32 {
 		return false, errors.New("so much at once does not go into a segment: save fewer events together")
 	}
-	seg := &segment{path: filepath.Join(l.dir, fmt.Sprintf("%s%020d%s", l.name, l.next, logSuffix)), first: l.next, size: uint32(size), end: uint32(need)}
-	l.file, unknown, err = create(seg.path, l.spare(), l.writer.write(seg, 0, records), size*sectorSize)
+	seg := &segment{path: filepath.Join(l.dir, fmt.Sprintf("%s%020d%s", l.name, l.next, logSuffix)), first: l.next, size: uint32(size)}
+	l.file, unknown, err = create(seg.path, l.spare(), l.writer.write(records, seg, 0), size*sectorSize)
 	if err != nil {
-		l.file = nil
 		os.Remove(seg.path)
 		return unknown, err
 	}
-	l.added(seg, seg.end, len(records))
+	l.added(seg, uint32(need), records)
 	// While the next store is away no old file comes free for the next segment.
 	l.filling.Go(func() {
 		if fill(l.spare(), nil, l.segmentBytes/sectorSize*sectorSize) != nil {
@@ -204,10 +200,29 @@ func (l *log) begin(records []record, need int64) (unknown bool, err error) {
 	return false, nil
 }
 
+// added notes what was written: to the newest segment, or to one that becomes it.
+func (l *log) added(seg *segment, end uint32, records []record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seg.end == 0 {
+		l.segments = append(l.segments, seg)
+	}
+	seg.end = end
+	l.next += uint64(len(records))
+}
+
+// end has the next record begin another segment.
+func (l *log) end() {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+}
+
 // close ends the log for good.
 func (l *log) close() {
 	l.filling.Wait()
-	if inPlace(l.dir, l.info) == nil {
+	if inPlace(l.dir, l.id) == nil {
 		os.Remove(l.spare())
 	}
 	l.end()
@@ -219,16 +234,13 @@ func (l *log) spare() string { return filepath.Join(l.dir, l.name+"spare"+newSuf
 // inPlace finds out whether what is appended now can be found later.
 func (l *log) inPlace() error {
 	if l.file == nil {
-		return inPlace(l.dir, l.info)
+		return inPlace(l.dir, l.id)
 	}
-	if file, err := fileid.Of(l.file); err == nil && file.IsAt(l.file.Name()) {
-		return nil
-	}
-	info, err := l.file.Stat()
+	file, err := fileid.Of(l.file)
 	if err != nil {
 		return err
 	}
-	return inPlace(l.file.Name(), info)
+	return inPlace(l.file.Name(), file)
 }
 
 // newest is nil before there is one.
@@ -239,25 +251,6 @@ func (l *log) newest() *segment {
 		return nil
 	}
 	return l.segments[len(l.segments)-1]
-}
-
-// added notes what was written: to a new segment, or to the newest.
-func (l *log) added(seg *segment, end uint32, records int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if seg != nil {
-		l.segments = append(l.segments, seg)
-	}
-	l.segments[len(l.segments)-1].end = end
-	l.next += uint64(records)
-}
-
-// end has the next record begin another segment.
-func (l *log) end() {
-	if l.file != nil {
-		l.file.Close()
-		l.file = nil
-	}
 }
 
 // has returns which records are needed.
@@ -276,13 +269,32 @@ func (l *log) pass(first uint64) {
 }
 
 // passed returns how many segments hold nothing that is needed.
-func (l *log) passed() (n int) {
+func (l *log) passed() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for n+1 < len(l.segments) && l.segments[n+1].first <= l.first && l.segments[n].pins == 0 {
-		n++
+	return max(l.indexOf(l.first), 0)
+}
+
+// indexOf returns the index of the segment in which a record is or will be; -1 when that
+// was freed. l.mu must be held.
+func (l *log) indexOf(seq uint64) int {
+	i, begins := slices.BinarySearchFunc(l.segments, seq, func(seg *segment, seq uint64) int { return cmp.Compare(seg.first, seq) })
+	if begins {
+		return i
 	}
-	return n
+	return i - 1
+}
+
+// segmentOf returns the segment in which a record is, and where it ends now; nil when
+// that was freed.
+func (l *log) segmentOf(seq uint64) (seg *segment, end uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := l.indexOf(seq)
+	if i < 0 {
+		return nil, 0
+	}
+	return l.segments[i], l.segments[i].end
 }
 
 // free removes the n oldest segments, after the cursor has passed them for good; one of
@@ -303,45 +315,6 @@ func (l *log) free(n int) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// all returns a reader of all that is needed, and the number behind it.
-func (l *log) all() (r *reader, end uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return &reader{log: l, seq: l.first, seg: l.pinned(l.first)}, l.next
-}
-
-// pin keeps the segment in place, and all that follow it, in which a record is or will
-// be; nil when that was freed.
-func (l *log) pin(seq uint64) *segment {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.pinned(seq)
-}
-
-// pinned is pin; l.mu must be held.
-func (l *log) pinned(seq uint64) *segment {
-	for _, seg := range slices.Backward(l.segments) {
-		if seg.first <= seq {
-			seg.pins++
-			return seg
-		}
-	}
-	return nil
-}
-
-func (l *log) unpin(seg *segment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	seg.pins--
-}
-
-// extent returns where the segment ends now.
-func (l *log) extent(seg *segment) uint32 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return seg.end
 }
 
 // bytes is how much the files take, about.

@@ -21,43 +21,36 @@ var ErrOwned = errors.New("the spool's directory is in use")
 // errLocked is what lock returns when somebody else has the lock.
 var errLocked = errors.New("locked")
 
-// owner holds a directory. The lock ends with its process, however that ends.
-type owner struct {
-	dir  string
-	lock io.Closer
-}
-
 // thisProcess tells this process from another with the same number in another container.
 var thisProcess = uuid.New()
 
-// own takes the directory or says who has it.
-func own(dir string) (*owner, error) {
-	o := &owner{dir: dir}
-	var err error
-	// A new owner writes who it is just after it has taken the lock.
-	for range 3 {
-		if o.lock, err = lock(dir); !errors.Is(err, errLocked) {
-			break
-		}
+// own locks the directory, or says who has it. The lock ends with its process, however
+// that ends.
+func own(dir string) (io.Closer, error) {
+	held, err := lock(dir)
+	// A lock that was given up lasts until a process that is just being started has its own
+	// files; and who has taken one has yet to write who it is.
+	for tries := 1; tries < 3 && errors.Is(err, errLocked); tries++ {
 		time.Sleep(10 * time.Millisecond)
+		held, err = lock(dir)
 	}
-	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("auditing: %w: %s belongs to %s: end it or use another directory", ErrOwned, dir, ownerOf(dir))
+	switch {
+	case errors.Is(err, errLocked):
+		err = fmt.Errorf("auditing: %w: %s belongs to %s: end it or use another directory", ErrOwned, dir, ownerOf(dir))
+	case err != nil:
+		err = fmt.Errorf("auditing: locking the spool: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("auditing: locking the spool: %w", err)
-	}
-	return o, nil
+	return held, err
 }
 
 // sign writes who owns the directory.
-func (o *owner) sign() error {
+func sign(dir string) error {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "unknown"
 	}
 	text := fmt.Sprintf("%s %d %s %s\n", host, os.Getpid(), time.Now().UTC().Format(time.RFC3339), thisProcess)
-	if err := os.WriteFile(filepath.Join(o.dir, ownerName), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ownerName), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("auditing: signing the spool: %w", err)
 	}
 	return nil
@@ -77,5 +70,3 @@ func ownerOf(dir string) string {
 		return fmt.Sprintf("process %d on host %s, since %s", pid, host, since)
 	}
 }
-
-func (o *owner) release() error { return o.lock.Close() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/auditing-go/auditing/core"
@@ -19,22 +20,32 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	if s.isClosed() {
 		return core.Page{}, core.ErrClosed
 	}
-	next, ok := s.next.(core.Reader)
-	if !ok {
-		return core.Page{}, fmt.Errorf("auditing: %T behind the spool cannot be read: %w", s.next, errors.ErrUnsupported)
-	}
-	cursor, paged, err := q.Cursor()
+	store, err := s.next.get(ctx)
 	if err != nil {
+		return core.Page{}, fmt.Errorf("auditing: opening the store behind the spool: %w", err)
+	}
+	next, ok := store.(core.Reader)
+	if !ok {
+		return core.Page{}, fmt.Errorf("auditing: %T behind the spool cannot be read: %w", store, errors.ErrUnsupported)
+	}
+	found := found{q: q.Normalize()}
+	if found.cursor, found.paged, err = q.Cursor(); err != nil {
 		return core.Page{}, err
 	}
 	// The spool first: an event is in the next store before it leaves the spool, so
 	// that one which moves in between is found twice and never missed.
-	q = q.Normalize()
-	found := found{ctx: ctx, q: q, cursor: cursor, paged: paged}
-	if err := s.each(found.record); err != nil {
-		return core.Page{}, err
+	for r, err := range s.all() {
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil {
+			err = found.record(r)
+		}
+		if err != nil {
+			return core.Page{}, err
+		}
 	}
-	page, err := next.Read(ctx, q)
+	page, err := next.Read(ctx, found.q)
 	if err != nil {
 		err = fmt.Errorf("auditing: reading the store behind the spool: %w", err)
 		if len(page.Events) == 0 {
@@ -49,35 +60,26 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 	return core.Page{Events: found.events, Next: found.next}, err
 }
 
-// each visits all records that wait or are set aside, and others that were passed on.
-func (s *Store) each(visit func(record) error) error {
-	s.mu.Lock() // while which nothing leaves one log for the other
-	waiting, end := s.log.all()
-	aside, asideEnd := s.aside.all()
-	s.mu.Unlock()
-	defer waiting.close()
-	defer aside.close()
-	read := func(r *reader, end uint64) error {
-		for r.seq < end {
-			rec, err := r.next()
-			if err == nil {
-				err = visit(rec)
-			}
-			if err != nil {
-				return err
+// all yields all records that wait or are set aside, and others that were passed on.
+func (s *Store) all() iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		s.reading.RLock()
+		defer s.reading.RUnlock()
+		s.mu.Lock() // while which nothing leaves one log for the other
+		parts := []iter.Seq2[record, error]{s.log.records(), s.aside.records()}
+		s.mu.Unlock()
+		for _, part := range parts {
+			for r, err := range part {
+				if !yield(r, err) {
+					return
+				}
 			}
 		}
-		return nil
 	}
-	if err := read(waiting, end); err != nil {
-		return err
-	}
-	return read(aside, asideEnd)
 }
 
 // found collects the newest events that match a query.
 type found struct {
-	ctx    context.Context
 	q      core.Query // normalised
 	cursor core.Cursor
 	paged  bool
@@ -85,15 +87,9 @@ type found struct {
 	more   bool   // than the page has
 	next   string // of the page, when there is more
 	floor  int64  // when there is more: nothing older belongs to the page
-	seen   int
 }
 
 func (f *found) record(r record) error {
-	if f.seen++; f.seen%1024 == 0 {
-		if err := context.Cause(f.ctx); err != nil {
-			return err
-		}
-	}
 	// What the record itself says saves parsing most events.
 	if f.paged && r.time > f.cursor.Time.UnixMicro() ||
 		!f.q.From.IsZero() && r.time < f.q.From.UnixMicro() || !f.q.To.IsZero() && r.time >= f.q.To.UnixMicro() ||

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/google/uuid"
+	"github.com/auditing-go/auditing/stores/internal/fileid"
 )
 
 // Salvaged is what [Salvage] found.
@@ -27,8 +27,8 @@ type Salvaged struct {
 // also find events which were passed on already; the next store knows them by their
 // IDs and keeps each once.
 func Salvage(dir, into string) (Salvaged, error) {
-	f := finder{seen: map[uuid.UUID]bool{}}
-	if err := f.salvage(dir, into); err != nil {
+	f := finder{dir: dir, into: into, seen: ids{}}
+	if err := f.salvage(); err != nil {
 		return Salvaged{}, fmt.Errorf("auditing: salvaging the spool %s: %w", dir, err)
 	}
 	return f.found, nil
@@ -36,51 +36,49 @@ func Salvage(dir, into string) (Salvaged, error) {
 
 // finder copies records to a new spool, each event once.
 type finder struct {
-	first  uint64 // of what is needed of the log, as far as that is known
-	next   uint64 // behind what was found of it
-	to     *log
-	some   []record // to be written
-	copied *int
-	bytes  int64
-	seen   map[uuid.UUID]bool
-	found  Salvaged
+	dir, into string
+	seen      ids
+	found     Salvaged
+
+	has   span // what was found of a log, from what is needed on
+	to    *log
+	some  []record // to be written
+	bytes int64
 }
 
-func (f *finder) salvage(dir, into string) (err error) {
-	o, err := own(dir)
+func (f *finder) salvage() (err error) {
+	o, err := own(f.dir)
 	if err != nil {
 		return err
 	}
-	defer o.release()
-	if !holdsSpool(dir) {
-		return fmt.Errorf("%s holds no spool: %w", dir, fs.ErrNotExist)
+	defer o.Close()
+	if !holdsSpool(f.dir) {
+		return fmt.Errorf("%s holds no spool: %w", f.dir, fs.ErrNotExist)
 	}
-	if err := os.MkdirAll(into, 0o700); err != nil {
+	if err := os.MkdirAll(f.into, 0o700); err != nil {
 		return err
 	}
-	to, err := own(into)
+	to, err := own(f.into)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, to.release()) }()
-	if holdsSpool(into) {
-		return fmt.Errorf("%s holds a spool already: name a new directory", into)
+	defer func() { err = errors.Join(err, to.Close()) }()
+	if holdsSpool(f.into) {
+		return fmt.Errorf("%s holds a spool already: name a new directory", f.into)
 	}
-	info, err := os.Stat(into)
-	if err != nil {
-		return err
-	}
-	said, _ := readCursor(dir)
+	said, _ := readCursor(f.dir)
 	// What is set aside does not wait, so it comes first.
 	var made position
-	if made.aside, err = f.copy(dir, asideName, said.aside.first, &f.found.SetAside, into, info); err != nil {
+	if made.aside, err = f.copy(asideName, said.aside.first); err != nil {
 		return err
 	}
-	if made.waiting, err = f.copy(dir, waitingName, said.waiting.first, &f.found.Waiting, into, info); err != nil {
+	f.found.SetAside = len(f.seen)
+	if made.waiting, err = f.copy(waitingName, said.waiting.first); err != nil {
 		return err
 	}
+	f.found.Waiting = len(f.seen) - f.found.SetAside
 	// The cursor comes last, without which it is no spool.
-	path := filepath.Join(into, cursorName)
+	path := filepath.Join(f.into, cursorName)
 	file, _, err := create(path, path+newSuffix, made.image(), int64(cursorSize))
 	if err != nil {
 		return err
@@ -89,52 +87,54 @@ func (f *finder) salvage(dir, into string) (err error) {
 }
 
 // copy writes what is found of a log to a new one.
-func (f *finder) copy(dir, name string, first uint64, copied *int, into string, info fs.FileInfo) (span, error) {
-	f.first, f.next, f.copied = first, first, copied
-	f.to = &log{dir: into, name: name, info: info, segmentBytes: defaultTuning.segmentBytes}
+func (f *finder) copy(name string, first uint64) (span, error) {
+	id, err := fileid.At(f.into)
+	if err != nil {
+		return span{}, err
+	}
+	f.has = span{first, first}
+	f.to = &log{dir: f.into, name: name, id: id, segmentBytes: defaultTuning.segmentBytes}
 	defer f.to.close()
-	segments, err := segmentsIn(dir, name)
+	segments, err := segmentsIn(f.dir, name)
 	for _, seg := range segments {
 		if err == nil {
 			err = f.segment(seg)
 		}
 	}
-	return f.to.has(), errors.Join(err, f.flush())
+	err = errors.Join(err, f.flush())
+	return f.to.has(), err
 }
 
 // segment looks for records in every sound sector. Behind a damaged one it goes on
 // where the next record begins.
 func (f *finder) segment(seg *segment) error {
-	file, scan, err := openScanner(seg.path, seg.first)
+	file, scan, err := openScanner(seg)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	scan.most = 8   // what the disk cannot read is skipped with so many
+	scan.most = 1   // what the disk cannot read is skipped
 	var data []byte // from the beginning of a record on
-	next := sector{}
+	var last sector
 	for scan.at < scan.end {
-		at := scan.at
-		s, written, err := scan.sector()
-		if err != nil && !errors.Is(err, errUnsound) {
-			scan.seek(min(at-at%8+8, scan.end))
-		}
+		s, written, _ := scan.sector()
 		switch {
 		case !written || s.segment != seg.first:
 			continue
-		case s.index == next.index && s.group == next.group && data != nil:
+		case s.index == last.index+1 && s.group == last.group && data != nil:
 			data = append(data, s.data...)
 		case s.start != noRecord:
 			data = slices.Clone(s.data[s.start:])
 		default:
 			continue
 		}
+		last = s
 		for {
 			r, n, err := parseRecord(data)
 			if err != nil {
 				data = nil
 			}
-			if err != nil || n == 0 {
+			if n == 0 {
 				break
 			}
 			if err := f.add(r); err != nil {
@@ -142,23 +142,22 @@ func (f *finder) segment(seg *segment) error {
 			}
 			data = data[n:]
 		}
-		next = sector{index: s.index + 1, group: s.group}
 	}
 	return nil
 }
 
 func (f *finder) add(r record) error {
-	if r.seq < f.first {
+	if r.seq < f.has.first {
 		return nil
 	}
-	if r.seq > f.next {
-		f.found.Unreadable += int(r.seq - f.next)
+	if r.seq > f.has.next {
+		f.found.Unreadable += int(r.seq - f.has.next)
 	}
-	f.next = max(f.next, r.seq+1)
-	if f.seen[r.id] {
+	f.has.next = max(f.has.next, r.seq+1)
+	if f.seen.has(r.id) {
 		return nil
 	}
-	f.seen[r.id] = true
+	f.seen[r.id] = struct{}{}
 	r.payload = slices.Clone(r.payload)
 	f.some = append(f.some, r)
 	if f.bytes += r.cost(); f.bytes < 1<<20 {
@@ -167,12 +166,10 @@ func (f *finder) add(r record) error {
 	return f.flush()
 }
 
-func (f *finder) flush() error {
-	if len(f.some) == 0 {
-		return nil
+func (f *finder) flush() (err error) {
+	if len(f.some) > 0 {
+		_, err = f.to.append(f.some)
 	}
-	*f.copied += len(f.some)
-	_, err := f.to.append(f.some)
 	f.some, f.bytes = nil, 0
 	return err
 }

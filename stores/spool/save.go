@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/auditing-go/auditing/core"
 )
 
@@ -20,7 +18,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		ctx = context.Background()
 	}
 	if err := context.Cause(ctx); err != nil {
-		return notStored(len(events), err, false)
+		return core.FailAll(len(events), core.Failure{Err: err, Retry: true})
 	}
 	now := time.Now()
 	records := make([]record, len(events))
@@ -32,107 +30,81 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		records[i].payload = slab[start:len(slab):len(slab)]
 	}
 	if err := s.acquire(ctx); err != nil {
-		return notStored(len(events), err, false)
+		return core.FailAll(len(events), core.Failure{Err: err, Retry: true})
 	}
 	defer s.release()
-	add, full, err := s.admit(records)
+	add, failures, err := s.admit(records)
 	if err != nil {
-		return notStored(len(events), err, true)
+		return core.FailAll(len(events), core.Failure{Err: err, Retry: true, Lasting: true})
 	}
-	if len(add) > 0 {
-		if f := s.append(add); f != nil {
-			return core.FailAll(len(events), *f)
-		}
+	if f := s.append(add); f.Err != nil {
+		return core.FailAll(len(events), f)
 	}
-	if len(full) == 0 {
-		return nil
+	if len(failures) > 0 {
+		return &core.BatchError{Failures: failures}
 	}
-	failures := make([]core.Failure, len(full))
-	for i, index := range full {
-		f := core.Failure{Index: index, Err: fmt.Errorf("auditing: %w", ErrFull), Retry: true, Lasting: !s.cfg.WaitForRoom}
-		if cost := records[index].cost(); cost > s.cfg.MaxBytes {
-			f.Err = fmt.Errorf("auditing: the event takes %d bytes in the spool, which never holds more than %d: raise Config.MaxBytes", cost, s.cfg.MaxBytes)
-			f.Lasting = true
-		}
-		failures[i] = f
-	}
-	return &core.BatchError{Failures: failures}
+	return nil
 }
 
 // append stores records that wait, or says why not. s.writer must be held.
-func (s *Store) append(add []record) *core.Failure {
+func (s *Store) append(add []record) (f core.Failure) {
+	if len(add) == 0 {
+		return f
+	}
 	unknown, err := s.log.append(add)
 	if err != nil {
-		f := core.Failure{Err: fmt.Errorf("auditing: writing to the spool: %w", err), Retry: true, Unknown: unknown}
+		f = core.Failure{Err: fmt.Errorf("auditing: writing to the spool: %w", err), Retry: true, Unknown: unknown}
 		if !unknown && noSpace(err) {
 			f.Err = fmt.Errorf("auditing: the disk of the spool's directory %s is full: make room on it: %w", s.dir, err)
 			f.Lasting = !s.cfg.WaitForRoom
 		}
-		return &f
+		return f
 	}
 	if s.log.newest().first == add[0].seq {
 		s.note(false) // a new segment has to be there; it may say less
 	}
 	s.mu.Lock()
 	for i := range add {
-		s.count(&add[i])
+		delete(s.setAside, add[i].id) // Retry has it wait again
+		s.count(s.waiting, &add[i])
 	}
 	s.behind = add[len(add)-1].seq + 1
 	s.changed.Broadcast()
+	fills := !s.full && s.used() >= warnAt
+	s.full = s.full || fills
+	bytes, waiting, aside := s.bytes, len(s.waiting), len(s.setAside)
 	s.mu.Unlock()
-	s.warnFilling()
-	return nil
+	if fills {
+		s.logger().Warn("auditing: spool: it is filling up", "dir", s.dir, "bytes", bytes, "max_bytes", s.cfg.MaxBytes, "waiting", waiting, "set_aside", aside)
+	}
+	return f
 }
 
-// admit returns the records that are new and have room, and the indexes of those
-// that have none. s.writer must be held.
-func (s *Store) admit(records []record) (add []record, full []int, err error) {
+// admit returns the records that are new and have room, and why the others that are new
+// are not stored. s.writer must be held.
+func (s *Store) admit(records []record) (add []record, failures []core.Failure, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		return nil, nil, core.ErrClosed
 	}
 	room := s.cfg.MaxBytes - s.bytes
-	batch := make(map[uuid.UUID]struct{}, len(records))
+	batch := make(ids, len(records))
 	add = make([]record, 0, len(records))
 	for i := range records {
 		r := &records[i]
-		_, have := s.ids[r.id]
-		if _, twice := batch[r.id]; have || twice {
-			continue
+		switch cost := r.cost(); {
+		case batch.has(r.id) || s.holds(r.id):
+		case cost <= room:
+			room -= cost
+			batch[r.id] = struct{}{}
+			add = append(add, *r)
+		case cost <= s.cfg.MaxBytes:
+			failures = append(failures, core.Failure{Index: i, Err: fmt.Errorf("auditing: %w", ErrFull), Retry: true, Lasting: !s.cfg.WaitForRoom})
+		default:
+			err := fmt.Errorf("auditing: the event takes %d bytes in the spool, which never holds more than %d: raise Config.MaxBytes", cost, s.cfg.MaxBytes)
+			failures = append(failures, core.Failure{Index: i, Err: err, Retry: true, Lasting: true})
 		}
-		cost := r.cost()
-		if cost > room {
-			full = append(full, i)
-			continue
-		}
-		room -= cost
-		batch[r.id] = struct{}{}
-		add = append(add, *r)
 	}
-	return add, full, nil
-}
-
-// waitFor waits until cond holds or ctx ends. s.mu must be held, as it is for cond.
-func (s *Store) waitFor(ctx context.Context, cond func() bool) error {
-	stop := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.changed.Broadcast()
-	})
-	defer stop()
-	for !cond() {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		s.changed.Wait()
-	}
-	return nil
-}
-
-// isClosed reports whether Close was called.
-func (s *Store) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
+	return add, failures, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 )
 
@@ -27,49 +28,40 @@ type scanner struct {
 	file    io.ReaderAt
 	segment uint64 // its first sequence number
 	size    uint32 // of the file, in sectors
-	at      uint32 // the sector that comes next
-	end     uint32 // the sector before which to stop
-	most    uint32 // how many are read at once
+	at, end uint32 // the sector that comes next, and the one before which to stop
+	next    uint64 // the sequence number that comes next
+	most    uint32 // how many sectors are read at once
 
 	image []byte // used again
 	ahead []byte // the part of it that comes next
 }
 
-// openScanner opens the segment that begins with a sequence number.
-func openScanner(path string, segment uint64) (*os.File, *scanner, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		file.Close()
-		return nil, nil, err
-	}
-	size := uint32(min(info.Size()/sectorSize, 1<<32-1))
-	return file, &scanner{file: file, segment: segment, size: size, end: size, most: 256}, nil
+// openScanner opens a segment, whose file is to be closed.
+func openScanner(seg *segment) (*os.File, *scanner, error) {
+	file, err := os.Open(seg.path)
+	return file, &scanner{file: file, segment: seg.first, size: seg.size, end: seg.size, next: seg.first, most: 256}, err
 }
 
 // seek has the sector come next that is at an index.
 func (s *scanner) seek(at uint32) { s.at, s.ahead = at, nil }
 
-// errUnsound is in the errors about a sector's contents.
-var errUnsound = errors.New("it is not as it was written")
-
 // sector reads the next sector, whose data are valid until the one after. Those of
 // segments that the file held before count as never written.
 func (s *scanner) sector() (_ sector, written bool, err error) {
+	at := s.at
+	s.at++
 	if len(s.ahead) == 0 {
-		bytes := int(min(s.end-s.at, s.most)) * sectorSize
+		bytes := int(min(s.end-at, s.most)) * sectorSize
 		if cap(s.image) < bytes {
 			s.image = make([]byte, bytes)
 		}
-		if _, err := s.file.ReadAt(s.image[:bytes], int64(s.at)*sectorSize); err != nil {
-			return sector{}, false, errSector(s.at, err)
+		if _, err := s.file.ReadAt(s.image[:bytes], int64(at)*sectorSize); err != nil {
+			return sector{}, false, errSector(at, err)
 		}
 		s.ahead = s.image[:bytes]
 	}
-	sec, written, err := parseSector(s.ahead[:sectorSize], s.at)
+	sec, written, err := parseSector(s.ahead[:sectorSize], at)
+	s.ahead = s.ahead[sectorSize:]
 	switch {
 	case err != nil || !written:
 	case sec.segment > s.segment:
@@ -80,10 +72,8 @@ func (s *scanner) sector() (_ sector, written bool, err error) {
 		err = fmt.Errorf("the file has %d sectors instead of %d: it was cut", s.size, sec.size)
 	}
 	if err != nil {
-		err = errSector(s.at, fmt.Errorf("%w: %w", errUnsound, err))
+		err = errSector(at, err)
 	}
-	s.ahead = s.ahead[sectorSize:]
-	s.at++
 	return sec, written, err
 }
 
@@ -108,13 +98,18 @@ func (s *scanner) group() (records []record, err error) {
 		}
 		for len(data) > 0 {
 			r, n, err := parseRecord(data)
-			if err == nil && n == 0 {
+			switch {
+			case err != nil:
+			case n == 0:
 				err = errors.New("its records do not end where it does")
+			case r.seq != s.next:
+				err = fmt.Errorf("record %d comes where %d was expected", r.seq, s.next)
 			}
 			if err != nil {
 				return nil, errSector(first, err)
 			}
 			records, data = append(records, r), data[n:]
+			s.next++
 		}
 		if len(records) == 0 {
 			return nil, errSector(first, errors.New("it has no records"))
@@ -133,29 +128,32 @@ func (s *scanner) tail() (torn bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if !written {
-			continue
-		}
-		if torn = true; sec.group != end {
+		if written && sec.group != end {
 			return false, errSector(end, errors.New("it is gone, although others were written after it"))
 		}
+		torn = torn || written
 	}
 	return torn, nil
 }
 
-// reader reads the records of a log forward. What it has yet to read stays in place
-// until close.
+// reader reads the records of a log forward. No segment with a record that it has yet to
+// read may be freed meanwhile.
 type reader struct {
 	log  *log
-	seq  uint64   // of the record that comes next
-	seg  *segment // pinned
+	seq  uint64 // of the record that comes next
+	seg  *segment
 	file *os.File
 	scan *scanner
 	rest []record // of the group that was read last
 }
 
-// reader returns one that begins with a sequence number, which is there or comes next.
-func (l *log) reader(seq uint64) *reader { return &reader{log: l, seq: seq, seg: l.pin(seq)} }
+// seek has the record come next that has a sequence number. It closes what was read from.
+func (r *reader) seek(seq uint64) {
+	if r.file != nil {
+		r.file.Close()
+	}
+	*r = reader{log: r.log, seq: seq}
+}
 
 // next returns the next record; there must be one.
 func (r *reader) next() (record, error) {
@@ -170,52 +168,64 @@ func (r *reader) next() (record, error) {
 	return rec, nil
 }
 
-// group reads the next group, in the next segment if this one has no more.
-func (r *reader) group() error {
-	if r.scan != nil && r.scan.at == r.log.extent(r.seg) {
-		before := r.seg
-		r.close()
-		if r.seg = r.log.pin(r.seq); r.seg == before {
-			return damaged(r.seg.path, fmt.Errorf("record %d is missing", r.seq))
-		}
-	}
-	if r.seg == nil {
+// group reads the next group.
+func (r *reader) group() (err error) {
+	seg, end := r.log.segmentOf(r.seq)
+	if seg == nil {
 		return damaged(r.log.dir, fmt.Errorf("record %d is missing", r.seq))
 	}
-	if r.scan == nil {
-		err := inPlace(r.log.dir, r.log.info)
-		if err == nil {
-			r.file, r.scan, err = openScanner(r.seg.path, r.seg.first)
-		}
-		if err != nil {
+	if seg != r.seg {
+		r.seek(r.seq)
+		if err := inPlace(r.log.dir, r.log.id); err != nil {
 			return err
 		}
+		if r.file, r.scan, err = openScanner(seg); err != nil {
+			return err
+		}
+		r.seg = seg
 	}
-	r.scan.end = r.log.extent(r.seg)
+	r.scan.end = end
 	records, err := r.scan.group()
 	if err == nil && len(records) == 0 {
 		err = errSector(r.scan.at, errors.New("what was written there is gone"))
 	}
-	for err == nil && len(records) > 0 && records[0].seq < r.seq {
-		records = records[1:]
-	}
-	if err == nil && len(records) > 0 && records[0].seq != r.seq {
-		err = fmt.Errorf("record %d comes where %d was expected", records[0].seq, r.seq)
-	}
 	if err != nil {
-		return damaged(r.seg.path, err)
+		return damaged(seg.path, err)
 	}
-	r.rest = records
+	r.rest = records[min(r.seq-records[0].seq, uint64(len(records))):]
 	return nil
 }
 
-// close lets go of what was to be read.
-func (r *reader) close() {
-	if r.file != nil {
-		r.file.Close()
+// records yields the records that are needed now. An error ends it.
+func (l *log) records() iter.Seq2[record, error] {
+	has := l.has()
+	return func(yield func(record, error) bool) {
+		r := &reader{log: l, seq: has.first}
+		defer r.seek(has.next)
+		for r.seq < has.next {
+			if rec, err := r.next(); !yield(rec, err) || err != nil {
+				return
+			}
+		}
 	}
-	if r.seg != nil {
-		r.log.unpin(r.seg)
+}
+
+// counting yields the records in a log of the events in a set, each once.
+func (s *Store) counting(l *log, in ids) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		s.reading.RLock()
+		defer s.reading.RUnlock()
+		seen := ids{} // Retry moves some to the end, and may have been killed then
+		for r, err := range l.records() {
+			s.mu.Lock()
+			counts := in.has(r.id)
+			s.mu.Unlock()
+			if err == nil && (!counts || seen.has(r.id)) {
+				continue
+			}
+			if seen[r.id] = struct{}{}; !yield(r, err) {
+				return
+			}
+		}
 	}
-	r.seg, r.file, r.scan, r.rest = nil, nil, nil, nil
 }

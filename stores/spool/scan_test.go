@@ -19,7 +19,7 @@ func recordsOf(first uint64, lengths ...int) []record {
 
 func scanOf(image []byte, segment uint64) *scanner {
 	n := uint32(len(image) / sectorSize)
-	return &scanner{file: bytes.NewReader(image), segment: segment, size: n, end: n, most: 3}
+	return &scanner{file: bytes.NewReader(image), segment: segment, next: segment, size: n, end: n, most: 3}
 }
 
 // TestGroupsOfEveryLength writes groups of records that end everywhere in a sector.
@@ -30,8 +30,12 @@ func TestGroupsOfEveryLength(t *testing.T) {
 			records := recordsOf(7, lengths...)
 			seg := &segment{first: 7, size: 16}
 			image := make([]byte, 16*sectorSize)
-			group := new(groupWriter).write(seg, 2, records)
-			if want := sectorsOf(records) * sectorSize; int64(len(group)) != want {
+			group := new(groupWriter).write(records, seg, 2)
+			length := int64(0)
+			for i := range records {
+				length += records[i].cost()
+			}
+			if want := (length + sectorData - 1) / sectorData * sectorSize; int64(len(group)) != want {
 				t.Fatalf("%v: a group of %d bytes, want %d", lengths, len(group), want)
 			}
 			copy(image[2*sectorSize:], group)
@@ -59,9 +63,8 @@ func TestGroupsOfEveryLength(t *testing.T) {
 // TestScannerNoticesEveryBit flips each bit of two groups.
 func TestScannerNoticesEveryBit(t *testing.T) {
 	seg := &segment{first: 1, size: 6}
-	var w groupWriter
-	image := bytes.Clone(w.write(seg, 0, recordsOf(1, 100, 600)))
-	image = append(image, w.write(seg, uint32(len(image)/sectorSize), recordsOf(3, 10))...)
+	image := new(groupWriter).write(recordsOf(1, 100, 600), seg, 0)
+	image = append(image, new(groupWriter).write(recordsOf(3, 10), seg, uint32(len(image)/sectorSize))...)
 	image = append(image, make([]byte, int(seg.size)*sectorSize-len(image))...)
 	for bit := range 8 * len(image) {
 		image[bit/8] ^= 1 << (bit % 8)
@@ -85,9 +88,8 @@ func TestScannerNoticesEveryBit(t *testing.T) {
 // FuzzScanner gives the scanner any bytes, with checksums that match if fix is set.
 func FuzzScanner(f *testing.F) {
 	seg := &segment{first: 1, size: 5}
-	var w groupWriter
-	image := bytes.Clone(w.write(seg, 0, recordsOf(1, 100, 600)))
-	image = append(image, w.write(seg, uint32(len(image)/sectorSize), recordsOf(3, 10))...)
+	image := new(groupWriter).write(recordsOf(1, 100, 600), seg, 0)
+	image = append(image, new(groupWriter).write(recordsOf(3, 10), seg, uint32(len(image)/sectorSize))...)
 	image = append(image, make([]byte, 2*sectorSize)...)
 	for _, fix := range []bool{true, false} {
 		f.Add(image, fix)

@@ -16,49 +16,26 @@ import (
 // Refused is an event that is set aside because the next store refused it for its own
 // content.
 type Refused struct {
-	Event core.Event
 	// Reason is what the next store said, at most 4 KiB of it.
-	Reason string
+	Reason string `json:"reason"`
 	// At is when it was set aside.
-	At time.Time
+	At    time.Time  `json:"refused"`
+	Event core.Event `json:"event"`
 }
 
 // SetAside yields the events that are set aside, in the order in which they were.
 // An error ends it.
 func (s *Store) SetAside(ctx context.Context) iter.Seq2[Refused, error] {
 	return func(yield func(Refused, error) bool) {
-		for r, err := range s.asideRecords() {
+		for r, err := range s.counting(s.aside, s.setAside) {
+			refused := Refused{Reason: r.reason, At: time.UnixMicro(r.setAt).UTC()}
 			if err == nil {
 				err = context.Cause(ctx)
 			}
-			var refused Refused
 			if err == nil {
 				refused.Event, err = r.event()
 			}
-			refused.Reason, refused.At = r.reason, time.UnixMicro(r.setAt).UTC()
 			if !yield(refused, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// asideRecords yields what is set aside now, each event once.
-func (s *Store) asideRecords() iter.Seq2[record, error] {
-	return func(yield func(record, error) bool) {
-		r, end := s.aside.all()
-		defer r.close()
-		seen := map[uuid.UUID]bool{} // Retry moves some to the end, and may have been killed then
-		for r.seq < end {
-			rec, err := r.next()
-			if err != nil {
-				yield(rec, err)
-				return
-			}
-			s.mu.Lock()
-			counts := s.ids[rec.id] == isAside && !seen[rec.id]
-			s.mu.Unlock()
-			if seen[rec.id] = true; counts && !yield(rec, nil) {
 				return
 			}
 		}
@@ -74,44 +51,41 @@ const together = 256
 func (s *Store) Retry(ctx context.Context, ids ...uuid.UUID) (n int, err error) {
 	s.retrying.Lock()
 	defer s.retrying.Unlock()
-	s.mu.Lock()
-	closing := s.closing
+	if s.isClosed() {
+		return 0, core.ErrClosed
+	}
 	wanted := map[uuid.UUID]bool{}
+	s.mu.Lock()
 	for _, id := range ids {
-		if s.ids[id] == isAside {
+		if s.setAside.has(id) {
 			wanted[id] = true
 		}
 	}
 	s.mu.Unlock()
-	switch {
-	case closing:
-		return 0, core.ErrClosed
-	case len(ids) > 0 && len(wanted) == 0:
+	if len(ids) > 0 && len(wanted) == 0 {
 		return 0, nil
 	}
 	// The others move to the end of their log, so that what is before can be freed.
 	var again, others []record
 	upTo := uint64(0)
 	move := func() error {
-		if len(again) > 0 {
-			if err := s.waitAgain(ctx, again); err != nil {
-				return err
-			}
-			n += len(again)
+		if err := s.waitAgain(ctx, again); err != nil {
+			return err
 		}
+		n += len(again)
 		if len(others) > 0 {
 			if _, err := s.aside.append(others); err != nil {
 				return err
 			}
 		}
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.aside.pass(upTo)
-		s.mu.Unlock()
 		again, others = again[:0], others[:0]
 		return nil
 	}
 	defer s.tidy()
-	for r, err := range s.asideRecords() {
+	for r, err := range s.counting(s.aside, s.setAside) {
 		if err != nil {
 			return n, err
 		}
@@ -144,32 +118,23 @@ func (s *Store) waitAgain(ctx context.Context, records []record) error {
 		cost += r.cost()
 		r.setAt, r.reason = 0, ""
 	}
-	if f := s.append(records); f != nil {
+	if f := s.append(records); f.Err != nil {
 		return f.Err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes -= cost
-	s.setAside -= uint64(len(records))
 	return nil
 }
 
 // Export writes the events that are set aside to w, one JSON object a line with
 // the keys reason, refused (a time) and event. They stay where they are. It
 // returns how many it wrote.
-func (s *Store) Export(ctx context.Context, w io.Writer) (int, error) {
-	n := 0
+func (s *Store) Export(ctx context.Context, w io.Writer) (n int, err error) {
+	out := json.NewEncoder(w)
 	for r, err := range s.SetAside(ctx) {
-		if err != nil {
-			return n, err
-		}
-		line, err := json.Marshal(struct {
-			Reason  string     `json:"reason"`
-			Refused time.Time  `json:"refused"`
-			Event   core.Event `json:"event"`
-		}{r.Reason, r.At, r.Event})
 		if err == nil {
-			_, err = w.Write(append(line, '\n'))
+			err = out.Encode(r)
 		}
 		if err != nil {
 			return n, fmt.Errorf("auditing: exporting from the spool: %w", err)

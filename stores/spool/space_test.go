@@ -57,7 +57,7 @@ func init() {
 		next := &memory{down: true}
 		tune := quick()
 		tune.segmentBytes = 4 << 20
-		s, err := open(dir, next, Config{Logger: slog.New(slog.DiscardHandler)}, tune)
+		s, err := open(dir, &nextStore{store: next}, Config{Logger: slog.New(slog.DiscardHandler)}, tune)
 		if err != nil {
 			return err
 		}

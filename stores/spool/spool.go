@@ -38,9 +38,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,6 +49,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/internal/fileid"
 )
 
 const (
@@ -63,8 +64,8 @@ const (
 type Config struct {
 	// MaxBytes bounds the events in the spool, those set aside included, in bytes
 	// as they are stored. The files may take more: each Save takes whole sectors of 512
-	// bytes, and up to 16 MiB are kept for what comes. Defaults to [DefaultMaxBytes]. At
-	// 80 % a warning is logged.
+	// bytes, and of what was passed on up to 16 MiB, or a quarter as much as is there, may
+	// stay for a while. Defaults to [DefaultMaxBytes]. At 80 % a warning is logged.
 	MaxBytes int64
 	// WaitForRoom makes audits wait for room in a full spool, or on a full disk, until
 	// their time is over. Without it they fail at once.
@@ -83,44 +84,48 @@ var ErrFull = errors.New("the spool is full: the next store has taken too little
 // It is safe for concurrent use. Make it with [Open] and end it with [Store.Close].
 type Store struct {
 	dir    string
-	next   core.Store
+	next   *nextStore
 	cfg    Config
 	tune   tuning
-	owner  *owner
-	info   fs.FileInfo // of dir
-	cursor *cursor
+	lock   io.Closer   // on dir
+	id     fileid.File // of dir
+	cursor cursor
 	log    *log // of what waits
 	aside  *log
 
 	// writer is held while writing to the log; a channel, so that Save can give up
 	// waiting for it.
 	writer   chan struct{}
-	retrying sync.Mutex // held by Retry
-	tidying  sync.Mutex // held while segments are freed
+	retrying sync.Mutex   // held by Retry
+	tidying  sync.Mutex   // held while the cursor moves on
+	reading  sync.RWMutex // held by readers, so that no segment is freed
 
 	// base ends when Close gives up on what the next store is being given.
-	base   context.Context
-	cancel context.CancelFunc
-	work   sync.WaitGroup
-	saving chan struct{} // as many as the next store is given at once
+	base    context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	saving  chan struct{} // as many as the next store is given at once
 
 	mu      sync.Mutex
 	changed *sync.Cond // something below has changed; on mu
-	// ids are the events in the spool, with the number of the record that counts, or
-	// isAside. A record of another number counts no more.
-	ids               map[uuid.UUID]uint64
+	// waiting and setAside are the events in the spool. A record of another event, or
+	// another record of one of them, counts no more.
+	waiting, setAside ids
+	bytes             int64  // of all records that count
 	opened            uint64 // what behind was at first
 	behind            uint64 // the sequence number behind the last record
-	waiting, setAside uint64
-	bytes             int64 // of all records that count
 	draining
 	warnings
-	closing bool          // nothing more is taken
-	stopped bool          // nothing more is passed on
-	closed  chan struct{} // made by Close, closed when it is through
+	closing  bool          // nothing more is taken
+	stopped  bool          // nothing more is passed on
+	closed   chan struct{} // closed when Close is through
+	closeErr error         // valid then
 }
 
-const isAside = math.MaxUint64
+// ids are events. There may be millions, so nothing is kept of them here.
+type ids map[uuid.UUID]struct{}
+
+func (i ids) has(id uuid.UUID) bool { _, found := i[id]; return found }
 
 var (
 	_ core.Store   = (*Store)(nil)
@@ -134,15 +139,15 @@ type tuning struct {
 	batchEvents  int   // passed on at once
 	batchBytes   int64 //
 	segmentBytes int64
-	windowBytes  int64 // passed on while something before it waits to be tried again
+	overtake     int64 // bytes passed on before what is left is put at the end
 	minBackoff   time.Duration
 	maxBackoff   time.Duration
 	attempt      time.Duration // one Save of the next store
 }
 
 var defaultTuning = tuning{
-	batchEvents: 10_000, batchBytes: 2 << 20, segmentBytes: 4 << 20, windowBytes: 16 << 20,
-	minBackoff: 50 * time.Millisecond, maxBackoff: 5 * time.Second, attempt: 30 * time.Second,
+	batchEvents: 10_000, batchBytes: 2 << 20, segmentBytes: 4 << 20, overtake: 16 << 20,
+	minBackoff: 50 * time.Millisecond, maxBackoff: 2 * time.Second, attempt: 30 * time.Second,
 }
 
 // Open opens the spool in dir, which is created when it is missing, and starts to
@@ -151,15 +156,15 @@ var defaultTuning = tuning{
 // It reads all that waits first. What is damaged is an error that is [ErrDamaged]
 // and says what to do; a directory that another process has open is [ErrOwned].
 func Open(dir string, next core.Store, cfg Config) (*Store, error) {
-	return open(dir, next, cfg, defaultTuning)
+	if next == nil {
+		return nil, errors.New("auditing: the spool's next store is nil: pass one from stores.Open or from a store's New")
+	}
+	return open(dir, &nextStore{store: next}, cfg, defaultTuning)
 }
 
-func open(dir string, next core.Store, cfg Config, tune tuning) (*Store, error) {
-	switch {
-	case dir == "":
+func open(dir string, next *nextStore, cfg Config, tune tuning) (*Store, error) {
+	if dir == "" {
 		return nil, errors.New("auditing: the spool's directory is empty: name one, such as /var/lib/app/audits")
-	case next == nil:
-		return nil, errors.New("auditing: the spool's next store is nil: pass one from stores.Open or from a store's New")
 	}
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultMaxBytes
@@ -170,34 +175,32 @@ func open(dir string, next core.Store, cfg Config, tune tuning) (*Store, error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("auditing: the spool's directory: %w", err)
 	}
-	o, err := own(dir)
+	lock, err := own(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
-		dir: dir, next: next, cfg: cfg, tune: tune, owner: o,
-		writer: make(chan struct{}, 1), saving: make(chan struct{}, inFlight), ids: map[uuid.UUID]uint64{},
+		dir: dir, next: next, cfg: cfg, tune: tune, lock: lock, waiting: ids{}, setAside: ids{},
+		writer: make(chan struct{}, 1), saving: make(chan struct{}, inFlight), closed: make(chan struct{}),
 	}
 	s.changed = sync.NewCond(&s.mu)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	if err := s.openFiles(); err != nil {
 		s.closeFiles()
-		o.release()
 		if !errors.Is(err, ErrDamaged) {
 			err = fmt.Errorf("auditing: opening the spool: %w", err)
 		}
 		return nil, err
 	}
-	s.draining.init(s.log.first)
-	for range drainers {
-		s.work.Go(s.drain)
-	}
+	s.handed, s.settled, s.left = s.log.first, s.log.first, nothing
+	s.reader = &reader{log: s.log, seq: s.handed}
+	s.running.Go(s.drain)
 	return s, nil
 }
 
 // openFiles reads what there is, and makes the cursor anew.
 func (s *Store) openFiles() (err error) {
-	if s.info, err = os.Stat(s.dir); err != nil {
+	if s.id, err = fileid.At(s.dir); err != nil {
 		return err
 	}
 	said, err := readCursor(s.dir)
@@ -210,33 +213,19 @@ func (s *Store) openFiles() (err error) {
 		return err
 	}
 	// What is set aside was so before the cursor passed it where it waited.
-	if s.aside, err = openLog(s.dir, asideName, s.info, s.tune.segmentBytes, said.aside, func(r record) {
-		if _, twice := s.ids[r.id]; !twice {
-			s.ids[r.id] = isAside
-			s.setAside++
-			s.bytes += r.cost()
-		}
-	}); err != nil {
+	s.aside = &log{dir: s.dir, name: asideName, id: s.id, segmentBytes: s.tune.segmentBytes}
+	s.log = &log{dir: s.dir, name: waitingName, id: s.id, segmentBytes: s.tune.segmentBytes}
+	if err := s.aside.open(said.aside, func(r record) { s.count(s.setAside, &r) }); err != nil {
 		return err
 	}
-	if s.log, err = openLog(s.dir, waitingName, s.info, s.tune.segmentBytes, said.waiting, func(r record) {
-		if _, twice := s.ids[r.id]; !twice {
-			s.count(&r)
-		}
-	}); err != nil {
+	if err := s.log.open(said.waiting, func(r record) { s.count(s.waiting, &r) }); err != nil {
 		return err
-	}
-	for _, l := range []*log{s.aside, s.log} {
-		// What is in it could pass for a part of the next segment.
-		if err := os.Remove(l.spare()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
 	}
 	s.opened, s.behind = s.log.next, s.log.next
-	s.cursor = &cursor{path: filepath.Join(s.dir, cursorName)}
+	s.cursor.path = filepath.Join(s.dir, cursorName)
 	err = s.note(false)
 	if err == nil {
-		err = s.owner.sign()
+		err = sign(s.dir)
 	}
 	if noSpace(err) && s.behind > s.log.first {
 		return nil // what is there can be passed on all the same
@@ -244,37 +233,32 @@ func (s *Store) openFiles() (err error) {
 	return err
 }
 
-// note has the cursor say what the logs hold.
-func (s *Store) note(sync bool) error {
-	return s.cursor.set(func() position { return position{s.log.has(), s.aside.has()} }, sync)
-}
-
-// count notes a record that waits. s.mu must be held.
-func (s *Store) count(r *record) {
-	s.ids[r.id] = r.seq
-	s.waiting++
-	s.bytes += r.cost()
-}
-
-func (s *Store) closeFiles() error {
+// closeFiles gives everything back that openFiles has opened, and the directory.
+func (s *Store) closeFiles() (err error) {
 	for _, l := range []*log{s.log, s.aside} {
 		if l != nil {
 			l.close()
 		}
 	}
-	if s.cursor == nil {
-		return nil
+	if s.cursor.file != nil {
+		err = s.cursor.file.Close()
 	}
-	return s.cursor.close()
+	return errors.Join(err, s.lock.Close())
+}
+
+// holds reports whether an event waits or is set aside. s.mu must be held.
+func (s *Store) holds(id uuid.UUID) bool { return s.waiting.has(id) || s.setAside.has(id) }
+
+// count notes that an event is in the spool, unless that is known. s.mu must be held.
+func (s *Store) count(in ids, r *record) {
+	if !s.holds(r.id) {
+		in[r.id] = struct{}{}
+		s.bytes += r.cost()
+	}
 }
 
 // acquire waits for the right to write; the caller gives it back with release.
 func (s *Store) acquire(ctx context.Context) error {
-	select {
-	case s.writer <- struct{}{}:
-		return nil
-	default:
-	}
 	select {
 	case s.writer <- struct{}{}:
 		return nil
@@ -290,10 +274,4 @@ func (s *Store) logger() *slog.Logger {
 		return s.cfg.Logger
 	}
 	return slog.Default()
-}
-
-// notStored is for events that are certainly not stored; lasting says that this does
-// not change by itself.
-func notStored(n int, err error, lasting bool) error {
-	return core.FailAll(n, core.Failure{Err: err, Retry: true, Lasting: lasting})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +81,7 @@ func TestOutage(t *testing.T) {
 	if err := next.has(events...); err != nil {
 		t.Error(err)
 	}
+	eventually(t, "logging the end", func() bool { return log.count("takes nothing") == log.count("takes events again") })
 	// A Save that began before the end may fail after another has shown it.
 	if starts, ends := log.count("takes nothing"), log.count("takes events again"); starts != ends || starts < 1 || starts > inFlight {
 		t.Errorf("the outage was logged %d times at its start and %d times at its end, want once each:\n%s", starts, ends, log.buf.String())
@@ -207,6 +210,72 @@ func TestPoisonStepsAside(t *testing.T) {
 	flush(t, s)
 	if err := next.has(events...); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLargePoisonStepsAside: nor do many large batches that fail as a whole.
+func TestLargePoisonStepsAside(t *testing.T) {
+	noLeaks(t)
+	events := eventsOf(5020)
+	poison := map[[16]byte]bool{}
+	for _, e := range events[:5000] {
+		poison[e.ID] = true
+	}
+	next := &memory{answer: func(m *memory, _ context.Context, batch []core.Event) error {
+		if poison[batch[0].ID] {
+			return errors.New("nothing is known")
+		}
+		m.keep(batch...)
+		return nil
+	}}
+	tune := quick()
+	tune.batchEvents = 125
+	s := openSpool(t, t.TempDir(), next, Config{}, tune)
+	save(t, s, events...)
+	eventually(t, "passing on the healthy events", func() bool { return next.has(events[5000:]...) == nil })
+	next.set(false, nil)
+	flush(t, s)
+	if err := next.has(events...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNothingIsPassedOver: whatever the next store takes, and however long it takes for
+// that, each event is in it or still waits.
+func TestNothingIsPassedOver(t *testing.T) {
+	noLeaks(t)
+	for range 20 {
+		next := &memory{}
+		next.answer = func(m *memory, ctx context.Context, batch []core.Event) error {
+			for range rand.N(200) {
+				runtime.Gosched()
+			}
+			var failures []core.Failure
+			for i, e := range batch {
+				if rand.N(3) > 0 {
+					failures = append(failures, core.Failure{Index: i, Err: errDown, Retry: true})
+				} else {
+					m.keep(e)
+				}
+			}
+			return &core.BatchError{Failures: failures}
+		}
+		tune := quick()
+		tune.batchEvents, tune.overtake = 1+rand.N(4), 1000
+		tune.minBackoff, tune.maxBackoff = time.Microsecond, time.Millisecond
+		s := openSpool(t, t.TempDir(), next, Config{}, tune)
+		events := eventsOf(60)
+		for i := 0; i < len(events); i += 5 {
+			save(t, s, events[i:i+5]...)
+			if err := sameIDs(readAll(t, s, core.Query{}), events[:i+5]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flush(t, s)
+		if err := next.has(events...); err != nil || s.Stats().Waiting > 0 {
+			t.Fatalf("%d events wait after a Flush (%v)", s.Stats().Waiting, err)
+		}
+		closeSpool(t, s)
 	}
 }
 
