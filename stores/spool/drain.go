@@ -116,7 +116,7 @@ func (s *Store) claim() (*batch, error) {
 		s.reader.seek(b.from)
 	}
 	b.records = slices.DeleteFunc(b.records, func(r record) bool {
-		waits := s.waiting.has(r.id)
+		waits := s.waiting.counts(&r)
 		busy := waits && slices.ContainsFunc(s.busy, func(o *batch) bool { return o.from <= r.seq && r.seq < o.to })
 		b.skips = b.skips || busy
 		return !waits || busy
@@ -251,7 +251,7 @@ func (s *Store) settle(b *batch, o outcome) {
 	}
 	for i := range o.refused {
 		if r := &o.refused[i]; s.forget(r) {
-			s.setAside[r.id] = struct{}{}
+			s.setAside[r.id] = r.seq
 			s.bytes += r.cost()
 		}
 	}

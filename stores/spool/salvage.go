@@ -157,7 +157,7 @@ func (f *finder) add(r record) error {
 	if f.seen.has(r.id) {
 		return nil
 	}
-	f.seen[r.id] = struct{}{}
+	f.seen[r.id] = r.seq
 	r.payload = slices.Clone(r.payload)
 	f.some = append(f.some, r)
 	if f.bytes += r.cost(); f.bytes < 1<<20 {

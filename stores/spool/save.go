@@ -97,7 +97,7 @@ func (s *Store) admit(records []record) (add []record, failures []core.Failure, 
 		case batch.has(r.id) || s.holds(r.id):
 		case cost <= room:
 			room -= cost
-			batch[r.id] = struct{}{}
+			batch[r.id] = 0
 			add = append(add, *r)
 		case cost <= s.cfg.MaxBytes:
 			failures = append(failures, core.Failure{Index: i, Err: fmt.Errorf("auditing: %w", ErrFull), Retry: true, Lasting: !s.cfg.WaitForRoom})

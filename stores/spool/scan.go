@@ -210,20 +210,16 @@ func (l *log) records() iter.Seq2[record, error] {
 	}
 }
 
-// counting yields the records in a log of the events in a set, each once.
+// counting yields the records in a log that count, of those that are there now.
 func (s *Store) counting(l *log, in ids) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		s.reading.RLock()
 		defer s.reading.RUnlock()
-		seen := ids{} // Retry moves some to the end, and may have been killed then
 		for r, err := range l.records() {
 			s.mu.Lock()
-			counts := in.has(r.id)
+			counts := in.counts(&r)
 			s.mu.Unlock()
-			if err == nil && (!counts || seen.has(r.id)) {
-				continue
-			}
-			if seen[r.id] = struct{}{}; !yield(r, err) {
+			if (counts || err != nil) && !yield(r, err) {
 				return
 			}
 		}

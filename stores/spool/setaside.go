@@ -80,6 +80,9 @@ func (s *Store) Retry(ctx context.Context, ids ...uuid.UUID) (n int, err error) 
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		for i := range others {
+			s.count(s.setAside, &others[i])
+		}
 		s.aside.pass(upTo)
 		again, others = again[:0], others[:0]
 		return nil

@@ -108,8 +108,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond // something below has changed; on mu
-	// waiting and setAside are the events in the spool. A record of another event, or
-	// another record of one of them, counts no more.
+	// waiting and setAside are the events in the spool, each with its record. A record of
+	// another event, or another one of the same, counts no more.
 	waiting, setAside ids
 	bytes             int64  // of all records that count
 	opened            uint64 // what behind was at first
@@ -122,10 +122,14 @@ type Store struct {
 	closeErr error         // valid then
 }
 
-// ids are events. There may be millions, so nothing is kept of them here.
-type ids map[uuid.UUID]struct{}
+// ids are events and the sequence numbers of their records. There may be millions, so no
+// more is kept of them here.
+type ids map[uuid.UUID]uint64
 
 func (i ids) has(id uuid.UUID) bool { _, found := i[id]; return found }
+
+// counts reports whether a record is the one of its event.
+func (i ids) counts(r *record) bool { seq, found := i[r.id]; return found && seq == r.seq }
 
 var (
 	_ core.Store   = (*Store)(nil)
@@ -249,12 +253,16 @@ func (s *Store) closeFiles() (err error) {
 // holds reports whether an event waits or is set aside. s.mu must be held.
 func (s *Store) holds(id uuid.UUID) bool { return s.waiting.has(id) || s.setAside.has(id) }
 
-// count notes that an event is in the spool, unless that is known. s.mu must be held.
+// count notes that an event is in the spool, and that this is its record from now on. s.mu
+// must be held.
 func (s *Store) count(in ids, r *record) {
-	if !s.holds(r.id) {
-		in[r.id] = struct{}{}
+	switch {
+	case !s.holds(r.id):
 		s.bytes += r.cost()
+	case !in.has(r.id):
+		return
 	}
+	in[r.id] = r.seq
 }
 
 // acquire waits for the right to write; the caller gives it back with release.
