@@ -110,15 +110,6 @@ func parseSector(b []byte, index uint32) (s sector, written bool, err error) {
 	return s, true, nil
 }
 
-// sectorsOf is how many sectors the records take as a group.
-func sectorsOf(records []record) int64 {
-	n := int64(0)
-	for i := range records {
-		n += records[i].cost()
-	}
-	return (n + sectorData - 1) / sectorData
-}
-
 // groupWriter turns records into the sectors of a group. Its buffers are used again.
 type groupWriter struct{ data, image []byte }
 
