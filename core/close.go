@@ -56,6 +56,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 	}
 	r.stopped = make(chan struct{})
 	defer close(r.stopped)
+	start := r.auditStop()
 	r.closed = true
 	r.idle = make(chan struct{})
 	if !r.writing {
@@ -63,6 +64,9 @@ func (r *Recorder) Close(ctx context.Context) error {
 	}
 	f := r.awaitPending()
 	r.warnCancelled() // lets r.mu go
+	if start {
+		r.begin(false)
+	}
 
 	cut := waitFor(ctx, f.done)
 	if cut != nil {

@@ -21,9 +21,10 @@ func JSONLines() ConsoleOption {
 //
 //	2019-12-05 13:55:55.636742Z mytag: me {a: "some data", b: 0}
 //
-// In a request the client's address, the method, the host and the path stand
-// behind the user. The line is for people: it leaves out the IDs, Peer, Forwarded
-// and UserAgent, which [JSONLines] keeps. Whatever could break a line or pass for
+// Behind the user stand for whom, on what and with what outcome, if that was said, and in
+// a request the client's address, the method, the host and the path. The line is for
+// people: it leaves out the IDs, the tenant, the service and the rest of the request, which
+// [JSONLines] keeps. Whatever could break a line or pass for
 // another part of it is quoted and escaped.
 //
 // A nil w is os.Stdout, looked up at each write. A batch is one call of w.Write,

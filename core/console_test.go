@@ -57,6 +57,8 @@ func TestConsoleLine(t *testing.T) {
 		{"forged user", core.Event{Tag: "login", User: "root from 127.0.0.1"}, `login: "root from 127.0.0.1" {}`},
 		{"forged field", core.Event{Tag: "a", User: "me", Fields: core.Fields{"x: 1, y": "1, z: 2"}}, `a: me {"x: 1, y": "1, z: 2"}`},
 		{"hidden characters", core.Event{Tag: "a\u202eb", User: "m\u200be", Fields: core.Fields{"\x1b[2J": "\u2028\r\x1b\ufeff"}}, `"a\u202eb": "m\u200be" {"\x1b[2J": "\u2028\r\x1b\ufeff"}`},
+		{"who, what and result", core.Event{Tag: "a", User: "root", OnBehalfOf: "me", Target: "order/A-1", Outcome: core.OutcomeDenied, Reason: "over the\nlimit"}, `a: root for me on order/A-1 denied because "over the\nlimit" {}`},
+		{"forged target", core.Event{Tag: "a", User: "me", Target: "order/1 success", Outcome: core.OutcomeDenied}, `a: me on "order/1 success" denied {}`},
 		{"request", core.Event{Tag: "a", User: "me", Request: &core.Request{Path: "/a/b", Host: "::1", IP: "fe80::1", Method: "GET", Peer: "p", Forwarded: "f", UserAgent: "u", ID: "i"}}, `a: me from fe80::1 GET ::1/a/b {}`},
 		{"empty request", core.Event{Tag: "a", User: "me", Request: &core.Request{}}, `a: me {}`},
 		{"forged request", core.Event{Tag: "a", User: "me", Request: &core.Request{Path: "/x {}\nb", Host: "h/y", IP: "1 POST", Method: "GET h"}}, `a: me from "1 POST" "GET h" "h/y""/x {}\nb" {}`},

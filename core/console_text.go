@@ -17,6 +17,18 @@ func appendEventText(b []byte, e Event) []byte {
 	b = appendWord(b, e.Tag, ".-")
 	b = append(b, ": "...)
 	b = appendWord(b, e.User, ".-@+")
+	if e.OnBehalfOf != "" {
+		b = appendWord(append(b, " for "...), e.OnBehalfOf, ".-@+")
+	}
+	if e.Target != "" {
+		b = appendWord(append(b, " on "...), e.Target, "/.-@+")
+	}
+	if e.Outcome != OutcomeUnstated {
+		b = appendWord(append(b, ' '), string(e.Outcome), "")
+	}
+	if e.Reason != "" {
+		b = strconv.AppendQuote(append(b, " because "...), e.Reason)
+	}
 	if r := e.Request; r != nil {
 		if r.IP != "" {
 			b = appendWord(append(b, " from "...), r.IP, ".:")

@@ -15,6 +15,10 @@ import (
 // is seen. It has a deadline when the audit's time is shorter than [DefaultTimeout],
 // which is otherwise what an answer may take.
 //
+// An Origin with a method Impersonator(ctx context.Context) (string, error) knows who acts
+// as the user: that becomes the acting user, and the user the one on whose behalf it is
+// done; "" is nobody else.
+//
 // An Origin with a method Over() bool is one that ends. Once that is true, the
 // Origin around it answers, and audits go to the recorder of that one; when there is
 // none, its own User does, with [ErrRequestOver].
@@ -181,9 +185,12 @@ func Detach(ctx context.Context) context.Context {
 	var origin *fixedOrigin
 	if s != nil && s.origin != nil {
 		kept := context.WithoutCancel(asked)
-		user, userErr := userOf(kept, s.origin)
+		user, behalf, whoErr := whoOf(kept, s.origin)
 		request, requestErr := requestOf(kept, s.origin)
-		origin = &fixedOrigin{user: user, err: errors.Join(userErr, requestErr), request: request}
+		origin = &fixedOrigin{user: user, err: errors.Join(whoErr, requestErr), request: request}
+		if behalf != "" {
+			origin.user, origin.actor = behalf, user
+		}
 	}
 	// A framework's own context is reused for the next request: keep none of it.
 	for _, unwrap := range unwrappers {
@@ -204,9 +211,11 @@ func Detach(ctx context.Context) context.Context {
 // fixedOrigin is an origin that was resolved once, by Detach.
 type fixedOrigin struct {
 	user    string
+	actor   string // who acts as the user; "" is nobody else
 	err     error
 	request *Request
 }
 
-func (o *fixedOrigin) User(context.Context) (string, error) { return o.user, o.err }
-func (o *fixedOrigin) Request(context.Context) *Request     { return o.request }
+func (o *fixedOrigin) User(context.Context) (string, error)         { return o.user, o.err }
+func (o *fixedOrigin) Impersonator(context.Context) (string, error) { return o.actor, nil }
+func (o *fixedOrigin) Request(context.Context) *Request             { return o.request }

@@ -81,7 +81,7 @@ func TestBestEffortIsNeverSilent(t *testing.T) {
 		rec := newTestRecorder(t, store, bestEffortConfig(&log))
 		audit := func() {
 			t.Helper()
-			wantErr(t, rec.Audit(t.Context(), "view", Fields{"secret": "hunter2"}, As("me")))
+			wantErr(t, rec.Audit(t.Context(), "view", Fields{"note": "hunter2"}, As("me")))
 			synctest.Wait()
 		}
 		reports := func() int { return strings.Count(log.String(), "\n") }

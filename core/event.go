@@ -17,15 +17,28 @@ const DefaultMaxEventBytes = 1 << 20
 // [time.Time], []byte, []any and map[string]any; a nil value is absent.
 type Fields map[string]any
 
-// Event is one audit: who did what, when, from where.
+// Event is one audit: who did what to which, for whom, when, from where and with what result.
 type Event struct {
 	// ID is a UUIDv7 made before the event is first written. A store that sees an
 	// ID twice stores it once, so writing again is always safe.
 	ID uuid.UUID
 	// Tag names the collection; in SQL it names the table.
 	Tag string
-	// User is who acted.
+	// User is who acted; "" is nobody who was signed in, see [Anonymous].
 	User string
+	// OnBehalfOf is the user for whom User acted, "" when for nobody else.
+	OnBehalfOf string
+	// Target is what it was done to, its kind before the first slash and its id behind
+	// that, such as "order/42"; "" when nobody said. See [On].
+	Target string
+	// Outcome is the result.
+	Outcome Outcome
+	// Reason is why the outcome is no success.
+	Reason string
+	// Tenant is the customer whose event it is, see [Config.Tenant].
+	Tenant string
+	// Service is the program that made it, see [Config.Service].
+	Service string
 	// Time is when, in UTC with microseconds.
 	Time time.Time
 	// Request is from where; nil when the audit was made outside a request.
@@ -59,4 +72,8 @@ type Request struct {
 	UserAgent string
 	// ID is the request's ID, from the layer that made it or the X-Request-ID header.
 	ID string
+	// Route is the pattern that the router matched, such as "/order/{id}".
+	Route string
+	// Trace is the trace id of the traceparent header, 32 hexadecimal digits (W3C Trace Context).
+	Trace string
 }

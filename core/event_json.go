@@ -10,9 +10,9 @@ import (
 )
 
 // AppendJSON appends e to dst as one JSON object: id, tag, username, datetime, then
-// path, host, ip and request unless the event was made outside a request, then
-// fields. request is what [Request.AppendDetails] writes; package auditjson says how
-// the fields are written. e should be normalised.
+// path, host and ip unless the event was made outside a request, then request, which
+// is what [Event.AppendDetails] writes, unless there is none of it, then fields. Package
+// auditjson says how the fields are written. e should be normalised.
 func (e Event) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"id":"`...)
 	id, _ := e.ID.MarshalText() // it cannot fail
@@ -30,37 +30,61 @@ func (e Event) AppendJSON(dst []byte) []byte {
 		dst = values.AppendString(dst, r.Host)
 		dst = append(dst, `,"ip":`...)
 		dst = values.AppendString(dst, r.IP)
+	}
+	if e.HasDetails() {
 		dst = append(dst, `,"request":`...)
-		dst = r.AppendDetails(dst)
+		dst = e.AppendDetails(dst)
 	}
 	dst = append(dst, `,"fields":`...)
 	dst = values.AppendObject(dst, e.Fields, 1)
 	return append(dst, '}')
 }
 
-// detail is a fact of a request that has no column of its own.
+// detail is a fact for which a store need not have a place of its own.
 type detail struct {
 	key   string
 	value *string
 }
 
-func (r *Request) details() [5]detail {
-	return [5]detail{
+// details are the facts of the event and of r, which is its request or a place for one.
+func (e *Event) details(r *Request) [13]detail {
+	return [...]detail{
 		{"method", &r.Method},
 		{"peer", &r.Peer},
 		{"forwarded", &r.Forwarded},
 		{"user_agent", &r.UserAgent},
 		{"id", &r.ID},
+		{"route", &r.Route},
+		{"trace", &r.Trace},
+		{"outcome", (*string)(&e.Outcome)},
+		{"reason", &e.Reason},
+		{"for", &e.OnBehalfOf},
+		{"target", &e.Target},
+		{"tenant", &e.Tenant},
+		{"service", &e.Service},
 	}
 }
 
-// AppendDetails appends to dst an object of method, peer, forwarded, user_agent and
-// id, without those that are empty. Path, Host and IP are not in it: stores keep
-// them on their own.
-func (r *Request) AppendDetails(dst []byte) []byte {
+// requestDetails is how many of the details are the request's.
+const requestDetails = 7
+
+// HasDetails reports whether [Event.AppendDetails] writes anything that has to be kept.
+func (e Event) HasDetails() bool {
+	return e.Request != nil || e.Outcome != "" || e.Reason != "" || e.OnBehalfOf != "" || e.Target != "" || e.Tenant != "" || e.Service != ""
+}
+
+// AppendDetails appends to dst an object of method, peer, forwarded, user_agent, id,
+// route, trace, outcome, reason, for, target, tenant and service, without those that are
+// empty. A store that keeps some of them on their own clears them in its copy of e first.
+// The request's Path, Host and IP are never in it.
+func (e Event) AppendDetails(dst []byte) []byte {
+	r := e.Request
+	if r == nil {
+		r = &Request{}
+	}
 	dst = append(dst, '{')
 	first := true
-	for _, d := range r.details() {
+	for _, d := range e.details(r) {
 		if *d.value == "" {
 			continue
 		}
@@ -76,17 +100,17 @@ func (r *Request) AppendDetails(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// ParseDetails sets what [Request.AppendDetails] wrote and leaves Path, Host and IP
-// alone. Null changes nothing.
-func (r *Request) ParseDetails(data []byte) error {
+// ParseDetails sets what [Event.AppendDetails] wrote and leaves everything else alone. It
+// makes the Request if one of its facts is there. Null changes nothing.
+func (e *Event) ParseDetails(data []byte) error {
 	p := eventParser{values.NewParser(data)}
-	parsed, err := p.request(0)
+	parsed := *e
+	err := p.details(&parsed, 0)
 	if err == nil {
 		err = p.End()
 	}
-	if err == nil && parsed != nil {
-		parsed.Path, parsed.Host, parsed.IP = r.Path, r.Host, r.IP
-		*r = *parsed
+	if err == nil {
+		*e = parsed
 	}
 	return err
 }
@@ -94,22 +118,31 @@ func (r *Request) ParseDetails(data []byte) error {
 // eventParser reads events and requests.
 type eventParser struct{ *values.Parser }
 
-func (p eventParser) request(depth int) (*Request, error) {
+// details reads an object of details into e.
+func (p eventParser) details(e *Event, depth int) error {
 	if p.Peek() == 'n' {
-		return nil, p.Literal("null")
+		return p.Literal("null")
 	}
-	r := &Request{}
-	details := r.details()
+	var r Request
+	if e.Request != nil {
+		r = *e.Request // which others may share
+	}
+	details := e.details(&r)
+	found := e.Request != nil
 	err := p.Members(depth, func(key string) error {
-		for _, d := range details {
+		for i, d := range details {
 			if d.key == key {
+				found = found || i < requestDetails
 				return p.text(d.key, d.value)
 			}
 		}
 		_, err := p.Value(depth + 1)
 		return err
 	})
-	return r, err
+	if found {
+		e.Request = &r
+	}
+	return err
 }
 
 // text reads the string under key.
@@ -148,7 +181,7 @@ func (p eventParser) event(e *Event) error {
 			hasRequest = true
 			return p.text(key, &r.IP)
 		case "request":
-			e.Request, err = p.request(1)
+			err = p.details(e, 1)
 		case "fields":
 			err = p.fields(&e.Fields)
 		default:

@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -173,10 +174,10 @@ func FuzzParseJSON(f *testing.F) {
 				t.Fatalf("%q becomes %s, that becomes %+v, %v", data, text, back, err)
 			}
 		}
-		var r, back Request
-		if r.ParseDetails(data) == nil {
-			if err := back.ParseDetails(r.AppendDetails(nil)); err != nil || back != r {
-				t.Fatalf("%q becomes %+v, that becomes %+v, %v", data, r, back, err)
+		var e, back Event
+		if e.ParseDetails(data) == nil {
+			if err := back.ParseDetails(e.AppendDetails(nil)); err != nil || !reflect.DeepEqual(back, e) && e.HasDetails() && *e.Request != (Request{}) {
+				t.Fatalf("%q becomes %+v, that becomes %+v, %v", data, e, back, err)
 			}
 		}
 	})

@@ -253,11 +253,12 @@ func parseEvent(data []byte) (e Event, err error) {
 func TestEventJSON(t *testing.T) {
 	e := Event{
 		ID: uuid.MustParse("0198c0de-0000-7000-8000-000000000001"), Tag: "refund", User: "alice \"<é>", Time: time.Date(2020, 1, 2, 3, 4, 5, 6000, time.UTC),
-		Request: &Request{Path: "/a b", Host: "h", IP: "::1", Method: "POST", Peer: "p", Forwarded: "f", UserAgent: "ua", ID: "r"},
-		Fields:  Fields{"order": int64(42), "amount": 9.0, "$x": time.Time{}, "nested": map[string]any{"$time": "user's own"}},
+		Request:    &Request{Path: "/a b", Host: "h", IP: "::1", Method: "POST", Peer: "p", Forwarded: "f", UserAgent: "ua", ID: "r", Route: "/{x}", Trace: "t"},
+		OnBehalfOf: "bob", Target: "order/1", Outcome: OutcomeFailure, Reason: "why", Tenant: "acme", Service: "shop",
+		Fields: Fields{"order": int64(42), "amount": 9.0, "$x": time.Time{}, "nested": map[string]any{"$time": "user's own"}},
 	}
 	const want = `{"id":"0198c0de-0000-7000-8000-000000000001","tag":"refund","username":"alice \"<é>","datetime":"2020-01-02T03:04:05.000006Z",` +
-		`"path":"/a b","host":"h","ip":"::1","request":{"method":"POST","peer":"p","forwarded":"f","user_agent":"ua","id":"r"},` +
+		`"path":"/a b","host":"h","ip":"::1","request":{"method":"POST","peer":"p","forwarded":"f","user_agent":"ua","id":"r","route":"/{x}","trace":"t","outcome":"failure","reason":"why","for":"bob","target":"order/1","tenant":"acme","service":"shop"},` +
 		`"fields":{"$$x":{"$time":"0001-01-01T00:00:00.000000Z"},"amount":9.0,"nested":{"$$time":"user's own"},"order":42}}`
 	if got := string(e.AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -314,34 +315,49 @@ func TestParseEventJSONFromElsewhere(t *testing.T) {
 	}
 }
 
-func TestRequestDetails(t *testing.T) {
+func TestDetails(t *testing.T) {
+	all := Event{
+		Request: &Request{Method: "m", Peer: "p", Forwarded: "f", UserAgent: "u", ID: "i", Route: "r", Trace: "t"},
+		Outcome: OutcomeDenied, Reason: "why", OnBehalfOf: "bob", Target: "order/1", Tenant: "acme", Service: "shop",
+	}
 	for _, c := range []struct {
-		r    Request
+		e    Event
 		want string
 	}{
-		{Request{}, `{}`}, {Request{UserAgent: "u\x00", ID: "\"i"}, `{"user_agent":"u` + "\uFFFD" + `","id":"\"i"}`},
-		{Request{Method: "GET", Peer: "::1", Forwarded: "x, y"}, `{"method":"GET","peer":"::1","forwarded":"x, y"}`},
+		{Event{}, `{}`},
+		{Event{Request: &Request{UserAgent: "u\x00", ID: "\"i"}}, `{"user_agent":"u` + "\uFFFD" + `","id":"\"i"}`},
+		{Event{Request: &Request{Method: "GET", Peer: "::1", Forwarded: "x, y"}}, `{"method":"GET","peer":"::1","forwarded":"x, y"}`},
+		{Event{Target: "order/1", Outcome: OutcomeSuccess}, `{"outcome":"success","target":"order/1"}`},
+		{all, `{"method":"m","peer":"p","forwarded":"f","user_agent":"u","id":"i","route":"r","trace":"t",` +
+			`"outcome":"denied","reason":"why","for":"bob","target":"order/1","tenant":"acme","service":"shop"}`},
 	} {
-		got := c.r.AppendDetails(nil)
+		got := c.e.AppendDetails(nil)
 		if string(got) != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
 		}
-		back := Request{Method: "replaced", Path: "/", Host: "h", IP: "i"}
-		err := back.ParseDetails(asJSONB(t, got))
-		c.r.UserAgent = values.Clean(c.r.UserAgent)
-		c.r.Path, c.r.Host, c.r.IP = "/", "h", "i"
-		if err != nil || back != c.r {
+		var back Event
+		if err := back.ParseDetails(asJSONB(t, got)); err != nil || !reflect.DeepEqual(back, c.e.Normalize(0).withoutFields()) {
 			t.Errorf("%s comes back as %+v, %v", got, back, err)
 		}
 	}
-	placed := Request{Path: "/", Host: "h", IP: "i"}
-	if got := placed.AppendDetails(nil); string(got) != `{}` {
+	shared := &Request{Path: "/", Host: "h", IP: "i"}
+	e := Event{Request: shared}
+	if got := e.AppendDetails(nil); string(got) != `{}` {
 		t.Errorf("path, host and ip have their own places: %s", got)
 	}
-	for _, in := range []string{"", "[]", `"x"`, `{"peer":1}`, `{} {}`, `nil`, `{"a":}`, "null"} {
-		r := Request{ID: "kept"}
-		if err := r.ParseDetails([]byte(in)); (err == nil) != (in == "null") || r != (Request{ID: "kept"}) {
-			t.Errorf("%s: got %+v, %v", in, r, err)
+	if err := e.ParseDetails([]byte(`{"peer":"p"}`)); err != nil || *e.Request != (Request{Path: "/", Host: "h", IP: "i", Peer: "p"}) || shared.Peer != "" {
+		t.Errorf("got %+v, %v; shared: %+v", e.Request, err, shared)
+	}
+	for _, in := range []string{"", "[]", `"x"`, `{"peer":1}`, `{"outcome":1}`, `{} {}`, `nil`, `{"a":}`, "null"} {
+		e := Event{Request: &Request{ID: "kept"}, Target: "kept/1"}
+		if err := e.ParseDetails([]byte(in)); (err == nil) != (in == "null") || *e.Request != (Request{ID: "kept"}) || e.Target != "kept/1" {
+			t.Errorf("%s: got %+v, %v", in, e, err)
 		}
 	}
+}
+
+// withoutFields is e with nothing but its details.
+func (e Event) withoutFields() Event {
+	e.ID, e.Time, e.Fields = uuid.UUID{}, time.Time{}, nil
+	return e
 }

@@ -2,7 +2,9 @@ package core_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -101,6 +103,85 @@ func ExampleAt() {
 	rec.Audit(context.Background(), "import", core.Fields{"row": 7}, core.As("me"), core.At(when))
 	fmt.Println(store.last().Time.Format(time.RFC3339Nano))
 	// Output: 2019-12-05T13:55:55.636742Z
+}
+
+func ExampleOn() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(context.Background())
+	ctx := core.NewContext(context.Background(), rec, session{user: "alice"})
+
+	core.Audit(ctx, "refund", core.Fields{"amount": 900}, core.On("order", 42), core.Denied("over the limit"))
+	event := store.last()
+	fmt.Println(event.User, event.Target, event.Outcome, event.Reason)
+	// Output: alice order/42 denied over the limit
+}
+
+func ExampleAnonymous() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{RequireUser: true})
+	defer rec.Close(context.Background())
+	ctx := core.NewContext(context.Background(), rec, session{user: ""})
+
+	tried := "alice" // from the form: nobody has proved to be her
+	err := core.Audit(ctx, "login", nil, core.Anonymous(), core.On("user", tried), core.Denied("wrong password"))
+	event := store.last()
+	fmt.Printf("%v %q %s %s\n", err, event.User, event.Target, event.Outcome)
+	// Output: <nil> "" user/alice denied
+}
+
+func ExampleResult() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(context.Background())
+
+	err := errors.New("the bank does not answer")
+	rec.Audit(context.Background(), "payout", nil, core.As("cron"), core.Result(err))
+	fmt.Println(store.last().Outcome, "-", store.last().Reason)
+	// Output: failure - the bank does not answer
+}
+
+func ExampleOnBehalfOf() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(context.Background())
+
+	rec.Audit(context.Background(), "address.change", nil, core.As("support"), core.OnBehalfOf("alice"))
+	fmt.Println(store.last().User, "for", store.last().OnBehalfOf)
+	// Output: support for alice
+}
+
+func ExampleDiff() {
+	type customer struct {
+		Name  string `json:"name"`
+		Email string `json:"email"`
+	}
+	before := customer{Name: "Alice", Email: "old@example.com"}
+	after := customer{Name: "Alice", Email: "new@example.com"}
+	fmt.Println(core.Diff(before, after))
+	// Output: map[email:map[new:new@example.com old:old@example.com]]
+}
+
+func ExampleSecrets() {
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{Logger: slog.New(slog.DiscardHandler)}) // which would be warned
+	defer rec.Close(context.Background())
+
+	form := core.Fields{"name": "alice", "newPassword": "hunter2", "keys": map[string]any{"api-key": "k-123", "api_key_id": 7}}
+	rec.Audit(context.Background(), "user.update", form, core.As("alice"))
+	fmt.Println(store.last().Fields)
+	// Output: map[keys:map[api-key:(hidden) api_key_id:7] name:alice newPassword:(hidden)]
+}
+
+func ExampleKeyed() {
+	protect := []func(string, any) any{core.Secrets, core.Keyed([]byte("from a vault, 32 bytes or longer"), "ssn")}
+	store := newMemory()
+	rec, _ := core.New(store, core.Config{Protect: protect})
+	defer rec.Close(context.Background())
+
+	rec.Audit(context.Background(), "patient.open", core.Fields{"ssn": "078-05-1120"}, core.As("dr.no"))
+	fmt.Println(store.last().Fields["ssn"])
+	// Output: hmac:76f7674ef017c474da2ad2da7e8f76d8
 }
 
 func ExampleDetach() {

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	maxTagBytes  = 1 << 10
-	maxUserBytes = 256
-	maxFactBytes = 4 << 10
+	maxTagBytes    = 1 << 10
+	maxUserBytes   = 256 // of a tenant and a service too
+	maxTargetBytes = 1 << 10
+	maxFactBytes   = 4 << 10
 )
 
 // Normalize returns the event as every store keeps it. Nothing that a caller can
@@ -20,9 +21,9 @@ const (
 // [DefaultMaxEventBytes].
 //
 // An ID or a Time that is zero is filled in. Time becomes UTC in whole
-// microseconds within the years 1 to 9999. The tag is cut at 1 KiB, the user at
-// 256 bytes, each fact of the request at 4 KiB; what was cut ends in a mark such
-// as "…(cut from 5000 bytes)". In every text, what is not UTF-8 becomes U+FFFD,
+// microseconds within the years 1 to 9999. The tag and the target are cut at 1 KiB, the
+// users, the tenant and the service at 256 bytes, the reason and each fact of the request
+// at 4 KiB; what was cut ends in a mark such as "…(cut from 5000 bytes)". In every text, what is not UTF-8 becomes U+FFFD,
 // and so does NUL.
 //
 // The fields become what [Fields] lists. For one value the first line that
@@ -52,23 +53,30 @@ const (
 // that does not suffice, names are cut at 1 KiB, the last fields in the order of
 // their names are dropped, and the int64 field "audit_cut" counts them.
 func (e Event) Normalize(maxBytes int) Event {
-	e.normalize(maxBytes)
+	e.normalize(maxBytes, nil)
 	return e
 }
 
 // normalize is Normalize in place. It returns about how many bytes of memory the
 // event holds.
-func (e *Event) normalize(maxBytes int) (size int) {
+func (e *Event) normalize(maxBytes int, protect values.Protect) (size int) {
 	if maxBytes <= 0 {
 		maxBytes = DefaultMaxEventBytes
 	}
 	e.stamp()
 	e.Tag = values.Cut(e.Tag, maxTagBytes)
 	e.User = values.Cut(e.User, maxUserBytes)
+	e.OnBehalfOf = values.Cut(e.OnBehalfOf, maxUserBytes)
+	e.Tenant = values.Cut(e.Tenant, maxUserBytes)
+	e.Service = values.Cut(e.Service, maxUserBytes)
+	e.Outcome = Outcome(values.Cut(string(e.Outcome), maxUserBytes))
+	e.Target = values.Cut(e.Target, maxTargetBytes)
+	e.Reason = values.Cut(e.Reason, maxFactBytes)
 	e.Request = normalRequest(e.Request)
-	size = values.EventBytes + len(e.Tag) + len(e.User) + requestSize(e.Request)
+	size = values.EventBytes + len(e.Tag) + len(e.User) + len(e.OnBehalfOf) + len(e.Tenant) + len(e.Service) +
+		len(e.Target) + len(e.Outcome) + len(e.Reason) + requestSize(e.Request)
 
-	fields, fieldBytes := values.Fields(e.Fields, maxBytes-size)
+	fields, fieldBytes := values.Fields(e.Fields, maxBytes-size, protect)
 	e.Fields = fields
 	return size + fieldBytes
 }
@@ -93,11 +101,12 @@ func (e *Event) stamp() {
 // between events.
 func normalRequest(r *Request) *Request {
 	if r == nil || isNormalFact(r.Path) && isNormalFact(r.Host) && isNormalFact(r.IP) && isNormalFact(r.Method) &&
-		isNormalFact(r.Peer) && isNormalFact(r.Forwarded) && isNormalFact(r.UserAgent) && isNormalFact(r.ID) {
+		isNormalFact(r.Peer) && isNormalFact(r.Forwarded) && isNormalFact(r.UserAgent) && isNormalFact(r.ID) &&
+		isNormalFact(r.Route) && isNormalFact(r.Trace) {
 		return r
 	}
 	out := *r
-	for _, fact := range [...]*string{&out.Path, &out.Host, &out.IP, &out.Method, &out.Peer, &out.Forwarded, &out.UserAgent, &out.ID} {
+	for _, fact := range [...]*string{&out.Path, &out.Host, &out.IP, &out.Method, &out.Peer, &out.Forwarded, &out.UserAgent, &out.ID, &out.Route, &out.Trace} {
 		*fact = values.Cut(*fact, maxFactBytes)
 	}
 	return &out
@@ -109,6 +118,6 @@ func requestSize(r *Request) int {
 	if r == nil {
 		return 0
 	}
-	return 8*values.TextBytes + len(r.Path) + len(r.Host) + len(r.IP) + len(r.Method) +
-		len(r.Peer) + len(r.Forwarded) + len(r.UserAgent) + len(r.ID)
+	return 10*values.TextBytes + len(r.Path) + len(r.Host) + len(r.IP) + len(r.Method) +
+		len(r.Peer) + len(r.Forwarded) + len(r.UserAgent) + len(r.ID) + len(r.Route) + len(r.Trace)
 }

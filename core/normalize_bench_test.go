@@ -42,7 +42,7 @@ func BenchmarkNormalize(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			e := Event{Tag: "refund", User: "alice", Request: r, Fields: fields}
-			e.normalize(0)
+			e.normalize(0, nil)
 		}
 	})
 	b.Run("four fields, id and time given", func(b *testing.B) {
@@ -50,7 +50,7 @@ func BenchmarkNormalize(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			e := Event{ID: id, Time: now, Tag: "refund", User: "alice", Request: r, Fields: fields}
-			e.normalize(0)
+			e.normalize(0, nil)
 		}
 	})
 	b.Run("normalised before", func(b *testing.B) {
@@ -58,7 +58,7 @@ func BenchmarkNormalize(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			e := done
-			e.normalize(0)
+			e.normalize(0, nil)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func weigh(v any) int {
 func weighEvent(e Event) int {
 	size := 400 + len(e.Tag) + len(e.User) + weigh(map[string]any(e.Fields)) - 64
 	if r := e.Request; r != nil {
-		size += 8*16 + len(r.Path+r.Host+r.IP+r.Method+r.Peer+r.Forwarded+r.UserAgent+r.ID)
+		size += 10*16 + len(r.Path+r.Host+r.IP+r.Method+r.Peer+r.Forwarded+r.UserAgent+r.ID+r.Route+r.Trace)
 	}
 	return size
 }
@@ -55,11 +55,11 @@ func TestSize(t *testing.T) {
 		"l": []string{"a", "b"}, "m": map[string]any{"k": []any{nil, 1}}, "st": Inner{"a", "b"}, "bad\xff": "\xff", "json": json.RawMessage(`[1,{"a":"b"}]`),
 		"arr": [2]int{}, "map": map[int]int{1: 2}, "g": []time.Duration{1}, "sec": secret("x"), "c": make(chan int),
 	}}
-	size := e.normalize(0)
+	size := e.normalize(0, nil)
 	if want := weighEvent(e); size != want {
 		t.Errorf("normalize says %d bytes, the event weighs %d", size, want)
 	}
-	if again := e.normalize(0); again != size {
+	if again := e.normalize(0, nil); again != size {
 		t.Errorf("the second time normalize says %d bytes, the first %d", again, size)
 	}
 }
@@ -139,7 +139,7 @@ func TestCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, limit := range []int{DefaultMaxEventBytes, 64 << 10, 2000, 1} {
 				e := Event{Tag: "t", Fields: fields}
-				size := e.normalize(limit)
+				size := e.normalize(limit, nil)
 				if want := weighEvent(e); size != want {
 					t.Errorf("limit %d: normalize says %d bytes, the event weighs %d", limit, size, want)
 				}
@@ -197,7 +197,7 @@ func TestCutMarks(t *testing.T) {
 	}
 	// Nothing that fits is touched, to the last byte.
 	e := Event{Tag: "t", Fields: Fields{"s": strings.Repeat("x", 1000)}}
-	size := e.normalize(0)
+	size := e.normalize(0, nil)
 	if exact := (Event{Fields: e.Fields}).Normalize(size - 1); !reflect.DeepEqual(exact.Fields, e.Fields) {
 		t.Errorf("an event of the limit was cut: %v", exact.Fields)
 	}
@@ -246,14 +246,14 @@ func TestCutFields(t *testing.T) {
 	}
 	// Room for the count is made only when there is something to count.
 	two := Event{Tag: "t", Fields: Fields{"a": 1, "b": 2}}
-	size := two.normalize(0)
+	size := two.normalize(0, nil)
 	three := Event{Fields: Fields{"a": 1, "b": 2, "c": strings.Repeat("x", 200)}}
-	if three.normalize(size + 130); len(three.Fields) != 3 {
+	if three.normalize(size+130, nil); len(three.Fields) != 3 {
 		t.Errorf("%v", three.Fields)
 	}
 	three.Fields["c"], three.Fields["d"] = strings.Repeat("x", 200), strings.Repeat("y", 200)
 	three.Fields["e"] = 5
-	if got := three.normalize(size + 190); got > size+190 || three.Fields["a"] != int64(1) || three.Fields[cutField] == nil {
+	if got := three.normalize(size+190, nil); got > size+190 || three.Fields["a"] != int64(1) || three.Fields[cutField] == nil {
 		t.Errorf("%d of %d bytes: %v", got, size+190, three.Fields)
 	}
 	small[cutField] = "mine"

@@ -169,7 +169,7 @@ func TestNormalizeAllocations(t *testing.T) {
 	r, fields := sampleRequest(), sampleFields()
 	if got := testing.AllocsPerRun(200, func() {
 		e := Event{Tag: "refund", User: "alice", Request: r, Fields: fields}
-		e.normalize(0)
+		e.normalize(0, nil)
 	}); got > 3 {
 		t.Errorf("%v allocations, want at most 3", got)
 	}

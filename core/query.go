@@ -25,8 +25,21 @@ const (
 type Query struct {
 	// Tag selects one tag; "" is all tags.
 	Tag string
-	// User selects one user; "" is all users.
+	// ID selects one event, such as that of an [AuditError]; zero is all events.
+	ID uuid.UUID
+	// User selects one acting user; "" is all users.
 	User string
+	// Anonymous selects the events without a user, see [Anonymous].
+	Anonymous bool
+	// OnBehalfOf, Target, Outcome, Reason and Tenant select the events of which
+	// [Event] has the same; "" is all. A Target is spelled "order/42".
+	OnBehalfOf string
+	Target     string
+	Outcome    Outcome
+	Reason     string
+	Tenant     string
+	// IP and RequestID select the events of which [Request] has the same IP and ID; "" is all.
+	IP, RequestID string
 	// From and To select From <= Time < To; a zero time is no bound.
 	From, To time.Time
 	// Fields selects events that have all these values. Any Go value may stand in
@@ -57,18 +70,17 @@ func (e Event) Compare(other Event) int {
 	return slices.Compare(other.ID[:], e.ID[:])
 }
 
-// Normalize returns q as a store should execute it: Tag, User, and the names and
-// values of Fields brought to what [Event.Normalize] makes of them, nil left for
+// Normalize returns q as a store should execute it: its texts, and the names and
+// values of Fields, brought to what [Event.Normalize] makes of them, nil left for
 // what must be absent; From and To in UTC and whole microseconds, selecting the
 // same events; Limit between 1 and [MaxLimit]. It changes nothing that q points to.
 func (q Query) Normalize() Query {
-	e := normalizeForQuery(Event{Tag: q.Tag, User: q.User})
-	if q.Tag != "" {
-		q.Tag = e.Tag
-	}
-	if q.User != "" {
-		q.User = e.User
-	}
+	e := normalizeForQuery(Event{
+		Tag: q.Tag, User: q.User, OnBehalfOf: q.OnBehalfOf, Target: q.Target, Outcome: q.Outcome, Reason: q.Reason, Tenant: q.Tenant,
+		Request: &Request{IP: q.IP, ID: q.RequestID},
+	})
+	q.Tag, q.User, q.OnBehalfOf, q.Target, q.Outcome, q.Reason, q.Tenant = e.Tag, e.User, e.OnBehalfOf, e.Target, e.Outcome, e.Reason, e.Tenant
+	q.IP, q.RequestID = e.Request.IP, e.Request.ID
 	q.From, q.To = lowerBound(q.From), upperBound(q.To)
 	if len(q.Fields) > 0 {
 		fields := make(Fields, len(q.Fields))
@@ -153,7 +165,16 @@ func (f filter) match(e Event) bool {
 	q := f.q
 	switch {
 	case q.Tag != "" && e.Tag != q.Tag,
+		q.ID != uuid.Nil && e.ID != q.ID,
 		q.User != "" && e.User != q.User,
+		q.Anonymous && e.User != "",
+		q.OnBehalfOf != "" && e.OnBehalfOf != q.OnBehalfOf,
+		q.Target != "" && e.Target != q.Target,
+		q.Outcome != "" && e.Outcome != q.Outcome,
+		q.Reason != "" && e.Reason != q.Reason,
+		q.Tenant != "" && e.Tenant != q.Tenant,
+		q.IP != "" && (e.Request == nil || e.Request.IP != q.IP),
+		q.RequestID != "" && (e.Request == nil || e.Request.ID != q.RequestID),
 		!q.From.IsZero() && e.Time.Before(q.From),
 		!q.To.IsZero() && !e.Time.Before(q.To),
 		f.paged && f.after.Compare(e) >= 0:

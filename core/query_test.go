@@ -25,7 +25,7 @@ func TestQueryMatch(t *testing.T) {
 		q    core.Query
 		want bool
 	}
-	e := core.Event{ID: uuid.Must(uuid.NewV7()), Tag: "refund", User: "alice", Time: noon, Fields: core.Fields{
+	e := core.Event{ID: uuid.Must(uuid.NewV7()), Tag: "refund", User: "alice", Time: noon, OnBehalfOf: "bob", Target: "order/42", Outcome: core.OutcomeDenied, Reason: "limit", Tenant: "acme", Request: &core.Request{IP: "::1", ID: "r-1"}, Fields: core.Fields{
 		"bool": true, "int": 42, "whole": 42.0, "float": 2.5, "text": "it", "empty": "", "time": noon, "bytes": []byte("it"), "nan": math.NaN(),
 		"big": uint64(math.MaxUint64), "near": int64(1<<53 + 1), "list": []any{1, "a"}, "map": map[string]any{"a": 1, "b": nil}, "nil": nil, "a\x00b": 1,
 	}}.Normalize(0)
@@ -35,6 +35,24 @@ func TestQueryMatch(t *testing.T) {
 		{"a tag of another case", core.Query{Tag: "Refund"}, false},
 		{"its user", core.Query{User: "alice"}, true},
 		{"another user", core.Query{User: "alice "}, false},
+		{"its id", core.Query{ID: e.ID}, true},
+		{"another id", core.Query{ID: uuid.Max}, false},
+		{"nobody", core.Query{Anonymous: true}, false},
+		{"nobody and somebody", core.Query{Anonymous: true, User: "alice"}, false},
+		{"for whom", core.Query{OnBehalfOf: "bob"}, true},
+		{"for another", core.Query{OnBehalfOf: "alice"}, false},
+		{"its target", core.Query{Target: "order/42"}, true},
+		{"another target", core.Query{Target: "order/4"}, false},
+		{"its outcome", core.Query{Outcome: core.OutcomeDenied}, true},
+		{"another outcome", core.Query{Outcome: core.OutcomeSuccess}, false},
+		{"its reason", core.Query{Reason: "limit"}, true},
+		{"another reason", core.Query{Reason: "lim"}, false},
+		{"its tenant", core.Query{Tenant: "acme"}, true},
+		{"another tenant", core.Query{Tenant: "ACME"}, false},
+		{"its IP", core.Query{IP: "::1"}, true},
+		{"another IP", core.Query{IP: "127.0.0.1"}, false},
+		{"its request", core.Query{RequestID: "r-1"}, true},
+		{"another request", core.Query{RequestID: "r-2"}, false},
 		{"from its time", core.Query{From: noon}, true},
 		{"from its time in another zone", core.Query{From: noon.In(time.FixedZone("", 3600))}, true},
 		{"from a nanosecond later", core.Query{From: noon.Add(1)}, false},
@@ -96,10 +114,13 @@ func TestQueryMatch(t *testing.T) {
 	}
 }
 
-func TestQueryMatchesWhatIsStoredOfARawTagAndUser(t *testing.T) {
+func TestQueryMatchesWhatIsStoredOfRawTexts(t *testing.T) {
 	for _, raw := range []string{"a\x00b", "a\xffb", strings.Repeat("long", 1000)} {
-		e := core.Event{Tag: raw, User: raw}.Normalize(0)
-		if !(core.Query{Tag: raw, User: raw}).Match(e) {
+		e := core.Event{
+			Tag: raw, User: raw, OnBehalfOf: raw, Target: raw, Outcome: core.Outcome(raw), Reason: raw, Tenant: raw, Request: &core.Request{IP: raw, ID: raw},
+		}.Normalize(0)
+		q := core.Query{Tag: raw, User: raw, OnBehalfOf: raw, Target: raw, Outcome: core.Outcome(raw), Reason: raw, Tenant: raw, IP: raw, RequestID: raw}
+		if !q.Match(e) || !q.Normalize().Match(e) {
 			t.Errorf("a query for %.20q does not find the event that was audited so", raw)
 		}
 	}
@@ -129,6 +150,13 @@ func TestQueryNormalize(t *testing.T) {
 		if got := (core.Query{Limit: limit}).Normalize().Limit; got != want {
 			t.Errorf("a Limit of %d normalises to %d, want %d", limit, got, want)
 		}
+	}
+}
+
+func TestQueryOfNobody(t *testing.T) {
+	e := core.Event{Tag: "login"}.Normalize(0)
+	if !(core.Query{Anonymous: true}).Match(e) || (core.Query{IP: "::1"}).Match(e) || (core.Query{RequestID: "r"}).Match(e) {
+		t.Error("an event without a user and a request is not found by that")
 	}
 }
 

@@ -27,6 +27,31 @@ type Config struct {
 	// Durability says for each tag what its audits' return means. It must be safe for
 	// concurrent use and quick. Defaults to [Durable] for every tag.
 	Durability func(tag string) Durability
+	// Service names the program in each of its events.
+	Service string
+	// Tenant says whose event it is, from what the context of the audit holds. An error or a
+	// panic fails the audit. It must be safe for concurrent use. Its context has a deadline,
+	// and an answer that comes after that fails the audit.
+	Tenant func(ctx context.Context) (string, error)
+	// Enrich adds to an event before it is normalised: fields, a tenant, a target. The map of
+	// its Fields is the event's own. ID, User, OnBehalfOf and Service stay as they are. A panic,
+	// and taking longer than the audit may, fail the audit. It runs on a goroutine of its own
+	// and must be safe for concurrent use.
+	Enrich func(ctx context.Context, e *Event)
+	// Protect hides what must not be stored. Each function gets every value of an event's
+	// fields, at every depth and with the name that it stands under, normalised as [Fields]
+	// lists; the id of a target, with the target's kind; and the reason, with the name
+	// "reason". What it returns takes the value's place, before the store, its spool, a log or
+	// an error sees it; it must not change a map or a slice that it is given. The names and
+	// values in [Query.Fields] and the target in [Query.Target] go the same way when
+	// [Recorder.Read] is called. A function that panics hides the value.
+	//
+	// nil is [Secrets]; an empty slice protects nothing.
+	Protect []func(name string, v any) any
+	// Lifecycle audits the start of the recorder as "audit.start", with the type of the store
+	// and the library's version, and its end as "audit.stop", with [Stats] (PCI DSS 10.2.1.6).
+	// They are [BestEffort], but Close waits for the second.
+	Lifecycle bool
 	// Logger receives warnings; never values. Defaults to [slog.Default].
 	Logger *slog.Logger
 }
@@ -61,6 +86,9 @@ type Recorder struct {
 	stats     Stats
 	cancelled cancelWarning
 	lost      lostReport
+
+	protect values.Protect // of Config.Protect; nil is none
+	hidden  hiddenNames
 }
 
 // New returns a recorder that writes to store. [Recorder.Close] closes the store
@@ -74,6 +102,9 @@ func New(store Store, cfg Config) (*Recorder, error) {
 		return nil, fmt.Errorf("auditing: %w: is it the nil that came with an error?", err)
 	}
 	anyRecorder.Store(true)
+	if cfg.Lifecycle {
+		r.auditStart()
+	}
 	return r, nil
 }
 
@@ -98,6 +129,7 @@ func newRecorder(store Store, cfg Config) *Recorder {
 	r.base, r.cancel = context.WithCancel(context.Background())
 	r.calls.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	r.start = r.write
+	r.protect = r.protector()
 	return r
 }
 
@@ -133,15 +165,15 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	if len(opts) > 0 {
 		o = r.options(opts)
 	}
-	user, request := o.user, (*Request)(nil)
-	var err error
-	if s != nil && s.origin != nil {
-		user, request, err = whoOf(ctx, s.origin, user, o.within)
+	var request *Request
+	err := o.err
+	if err == nil && s != nil && s.origin != nil {
+		request, err = o.ask(ctx, s.origin)
 		if err == nil && time.Since(now) >= o.within {
 			err = fmt.Errorf("looking up who acts took all of the audit's time: %w", ErrTimeout)
 		}
 	}
-	if user == "" && err == nil {
+	if o.user == "" && !o.anonymous && err == nil {
 		if err = r.cancelAudit(tag); err == nil {
 			return nil
 		}
@@ -153,9 +185,20 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 		o.at = now
 	}
 	c := r.calls.Get().(*call)
-	c.event = Event{ID: newID(now), Tag: tag, User: user, Time: o.at, Request: request, Fields: fields, First: true}
-	c.size = c.event.normalize(r.cfg.MaxEventBytes)
+	c.event = Event{
+		ID: newID(now), Tag: tag, User: o.user, OnBehalfOf: o.onBehalfOf, Target: o.target, Outcome: o.outcome, Reason: o.reason,
+		Service: r.cfg.Service, Time: o.at, Request: request, Fields: fields, First: true,
+	}
 	c.deadline = now.Add(o.within)
+	if r.cfg.Tenant != nil || r.cfg.Enrich != nil {
+		if err := r.enrich(ctx, c); err != nil {
+			c.event = Event{}
+			r.calls.Put(c)
+			return r.fail(tag, err)
+		}
+	}
+	r.protectFacts(&c.event)
+	c.size = c.event.normalize(r.cfg.MaxEventBytes, r.protect)
 	c.bestEffort = r.durability(tag) == BestEffort
 	return r.wait(c, o.within == r.cfg.Timeout)
 }
@@ -163,9 +206,7 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 func (r *Recorder) options(opts []Option) auditOptions {
 	var o auditOptions
 	for _, opt := range opts {
-		if opt != nil {
-			opt(&o)
-		}
+		o.add(opt)
 	}
 	if o.within <= 0 || o.within > r.cfg.Timeout {
 		o.within = r.cfg.Timeout
@@ -173,32 +214,64 @@ func (r *Recorder) options(opts []Option) auditOptions {
 	return o
 }
 
-// whoOf asks the origin who acts, unless user is known, and from where. It has the
-// audit's time and not the request's: the audit of a client that has left must not
+// impersonator is an Origin that knows who acts as the user.
+type impersonator interface {
+	Impersonator(ctx context.Context) (string, error)
+}
+
+// ask asks the origin who acts and for whom, unless the options say so, and from where. It
+// has the audit's time and not the request's: the audit of a client that has left must not
 // fail for that.
-func whoOf(ctx context.Context, origin Origin, user string, within time.Duration) (string, *Request, error) {
+func (o *auditOptions) ask(ctx context.Context, origin Origin) (*Request, error) {
 	ctx = context.WithoutCancel(ctx)
-	if within < DefaultTimeout { // else the origin knows its time without a context's cost
-		bounded, cancel := context.WithTimeout(ctx, within)
+	if o.within < DefaultTimeout { // else the origin knows its time without a context's cost
+		bounded, cancel := context.WithTimeout(ctx, o.within)
 		defer cancel()
 		ctx = bounded
 	}
-	var err error
-	if user == "" {
-		user, err = userOf(ctx, origin)
+	if o.user == "" {
+		user, behalf, err := whoOf(ctx, origin)
+		if err != nil {
+			return nil, err
+		}
+		o.user = user
+		if o.onBehalfOf == "" {
+			o.onBehalfOf = behalf
+		}
 	}
-	if user == "" || err != nil {
-		return "", nil, err
+	if o.user == "" && !o.anonymous {
+		return nil, nil
 	}
-	request, err := requestOf(ctx, origin)
-	return user, request, err
+	return requestOf(ctx, origin)
 }
 
-// userOf and requestOf ask the origin. A panic in the application's own functions
+// whoOf asks the origin who acts and for whom.
+func whoOf(ctx context.Context, origin Origin) (user, onBehalfOf string, err error) {
+	if user, err = userOf(ctx, origin); err != nil {
+		return "", "", err
+	}
+	if actor, err := impersonatorOf(ctx, origin); err != nil {
+		return "", "", err
+	} else if actor != "" && actor != user {
+		return actor, user, nil
+	}
+	return user, "", nil
+}
+
+// userOf, impersonatorOf and requestOf ask the origin. A panic in the application's own functions
 // is an error: it must not pass for nobody.
 func userOf(ctx context.Context, origin Origin) (user string, err error) {
 	defer recovered("determining the user", &err)
 	return origin.User(ctx)
+}
+
+func impersonatorOf(ctx context.Context, origin Origin) (actor string, err error) {
+	i, ok := origin.(impersonator)
+	if !ok {
+		return "", nil
+	}
+	defer recovered("determining the impersonator", &err)
+	return i.Impersonator(ctx)
 }
 
 func requestOf(ctx context.Context, origin Origin) (request *Request, err error) {
@@ -260,6 +333,9 @@ func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 	}
 	if ctx, err = usable(ctx); err != nil {
 		return Page{}, err
+	}
+	if r.protect != nil {
+		q = q.protected(r.protect)
 	}
 	defer recovered("auditing: the store's Read", &err)
 	return reader.Read(ctx, q)

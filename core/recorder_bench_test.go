@@ -55,6 +55,16 @@ func TestAllocationsOfOneAudit(t *testing.T) {
 	if own := audited - built; own > 4 {
 		t.Errorf("an audit makes %v allocations over the %v of its map, want at most 4", own, built)
 	}
+	n := 1000 // an int that has to be boxed
+	said := allocations(func(f Fields) {
+		n++
+		if builtFields = f; rec.Audit(ctx, "refund", f, On("order", n), Denied("over the limit")) != nil {
+			t.Error("not stored")
+		}
+	})
+	if more := said - audited; more > 2 {
+		t.Errorf("a target and an outcome make %v allocations more, want at most 2", more)
+	}
 }
 
 // BenchmarkOwnCost is what one audit of four fields costs over the map that the

@@ -50,7 +50,7 @@ func TestWhoAndWhen(t *testing.T) {
 		{"the last one counts", nil, []Option{As("a"), At(at.Add(1)), As("b"), At(at)}, "b", false, at},
 		{"At", signedBy("alice"), []Option{At(at)}, "alice", true, at},
 		{"At the zero time", signedBy("alice"), []Option{At(time.Time{})}, "alice", true, time.Time{}},
-		{"nil options", signedBy("alice"), []Option{nil, At(at), nil}, "alice", true, at},
+		{"options that say nothing", signedBy("alice"), []Option{{}, At(at), {}}, "alice", true, at},
 		{"no request", testOrigin{
 			user:    signedBy("alice").user,
 			request: func(context.Context) *Request { return nil },
@@ -89,7 +89,7 @@ func TestNobodyIsCancelled(t *testing.T) {
 			quiet := slog.New(slog.DiscardHandler)
 			rec := newTestRecorder(t, store, Config{Logger: quiet})
 			wantErr(t, rec.Audit(ctx, "refund", Fields{"order": 42}))
-			wantErr(t, rec.Audit(ctx, "refund", nil, As(""), nil))
+			wantErr(t, rec.Audit(ctx, "refund", nil, As("")))
 			wantStats(t, rec, Stats{Attempted: 2, Cancelled: 2})
 
 			rec = newTestRecorder(t, store, Config{RequireUser: true, Logger: quiet})
@@ -194,7 +194,7 @@ func TestOriginSeesTheContextOfTheAudit(t *testing.T) {
 func TestNoRecorderAtAll(t *testing.T) {
 	for name, rec := range map[string]*Recorder{"nil": nil, "zero": {}} {
 		t.Run(name, func(t *testing.T) {
-			err := rec.Audit(noContext, strings.Repeat("t", 1<<20), nil, nil)
+			err := rec.Audit(noContext, strings.Repeat("t", 1<<20), nil)
 			wantErr(t, err, ErrNoRecorder)
 			if len(err.Error()) > 2*maxTagBytes || !strings.Contains(err.Error(), "Middleware") {
 				t.Errorf("error of %d bytes", len(err.Error()))

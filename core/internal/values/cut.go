@@ -19,12 +19,12 @@ const (
 )
 
 // Fields returns the normalised fields in a map of their own, and what they
-// weigh. It aims at no more than limit.
-func Fields(in map[string]any, limit int) (map[string]any, int) {
+// weigh. It aims at no more than limit. protect may be nil.
+func Fields(in map[string]any, limit int, protect Protect) (map[string]any, int) {
 	if len(in) > max(limit, 0)/(entryBytes+boolBytes) {
-		return cutFields(in, limit)
+		return cutFields(in, limit, protect)
 	}
-	n := normalizer{limit: limit, steps: stepsFor(limit)}
+	n := normalizer{limit: limit, steps: stepsFor(limit), protect: protect}
 	out := make(map[string]any, len(in))
 	var rest []entry
 	for name, v := range in {
@@ -32,18 +32,18 @@ func Fields(in map[string]any, limit int) (map[string]any, int) {
 			rest = append(rest, newEntry(name, v))
 			continue
 		}
-		if v = n.value(v, 1); v != nil {
+		if v = n.named(name, n.value(v, 1)); v != nil {
 			n.charge(entryBytes + len(name))
 			out[name] = v
 		}
 		if n.stopped {
-			return cutFields(in, limit)
+			return cutFields(in, limit, protect)
 		}
 	}
 	if rest != nil {
 		n.entries(out, rest, 0)
 		if n.stopped {
-			return cutFields(in, limit)
+			return cutFields(in, limit, protect)
 		}
 	}
 	return out, n.size
@@ -80,7 +80,7 @@ type cutFieldValue struct {
 }
 
 // cutFields is Fields for fields that are too large.
-func cutFields(in map[string]any, limit int) (map[string]any, int) {
+func cutFields(in map[string]any, limit int, protect Protect) (map[string]any, int) {
 	list, counted := sortedFields(in, limit)
 	c := cutter{budget: limit}
 	if counted > 0 {
@@ -90,8 +90,12 @@ func cutFields(in map[string]any, limit int) (map[string]any, int) {
 	out := make(map[string]any)
 	var u names
 	for i, e := range list {
-		n := normalizer{limit: c.share, steps: stepsFor(c.share), ordered: true}
+		n := normalizer{limit: c.share, steps: stepsFor(c.share), ordered: true, protect: protect}
 		v := n.value(e.value, 1)
+		if hidden := n.protected(e.name, v); !same(hidden, v) {
+			n = normalizer{limit: c.share, steps: stepsFor(c.share), ordered: true}
+			v = n.value(hidden, 1)
+		}
 		if v == nil && !n.stopped {
 			continue
 		}

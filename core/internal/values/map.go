@@ -66,7 +66,7 @@ func (n *normalizer) entries(out map[string]any, list []entry, depth int) {
 			if n.stopped {
 				return
 			}
-			list[i].value = n.value(list[i].value, depth+1)
+			list[i].value = n.named(list[i].name, n.value(list[i].value, depth+1))
 		}
 		if i-same > 1 { // keys of one text: only their values tell them apart
 			slices.SortFunc(list[same:i], func(a, b entry) int {
@@ -127,7 +127,7 @@ func (n *normalizer) keyText(key reflect.Value, depth int) string {
 		}
 	}
 	// Its weight is that of the name it becomes, not its own.
-	k := normalizer{limit: maxLoneBytes, steps: n.steps, ordered: true, calls: n.calls, path: n.path}
+	k := normalizer{limit: maxLoneBytes, steps: n.steps, ordered: true, calls: n.calls, path: n.path, protect: n.protect}
 	v := k.reflect(key, depth+1)
 	n.steps = k.steps
 	if text, ok := v.(string); ok {
@@ -175,7 +175,7 @@ func (n *normalizer) attrs(out map[string]any, u *names, attrs []slog.Attr, dept
 		if a.Equal(slog.Attr{}) {
 			continue
 		}
-		if v := n.slogValue(a.Value, depth+1); v != nil {
+		if v := n.named(a.Key, n.slogValue(a.Value, depth+1)); v != nil {
 			name := u.unique(out, Clean(a.Key))
 			n.charge(entryBytes + len(name))
 			out[name] = v

@@ -147,9 +147,12 @@ func (n *normalizer) call(v reflect.Value, info *typeInfo, depth int) any {
 
 // json normalises the JSON that a value of type t marshalled itself to.
 func (n *normalizer) json(data []byte, t reflect.Type, depth int) any {
-	// What is too large anyway need not be built in memory first; a string is cut as text.
-	if len(data) > max(n.limit-n.size, 0) && data[0] != '"' && json.Valid(data) {
+	// What is too large anyway need not be built in memory first, unless something in it has
+	// to be protected; a string is cut as text.
+	if large := len(data) > max(n.limit-n.size, 0) && data[0] != '"'; large && n.protect == nil && json.Valid(data) {
 		return n.text(string(data), depth)
+	} else if large && len(data) > maxParsedBytes {
+		return n.describe(t, strconv.Itoa(len(data))+" bytes of JSON are too many", depth)
 	}
 	p := Parser{data: string(data)}
 	v, err := p.document()

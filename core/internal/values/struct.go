@@ -149,7 +149,7 @@ func (n *normalizer) structure(v reflect.Value, fields []structField, depth int)
 		if !ok || f.omitEmpty && isEmpty(fv) || f.omitZero && isZero(fv) {
 			continue
 		}
-		if x := n.reflect(fv, depth+1); x != nil {
+		if x := n.named(f.name, n.reflect(fv, depth+1)); x != nil {
 			n.charge(entryBytes + len(f.name))
 			out[f.name] = x
 		}

@@ -58,6 +58,8 @@ type normalizer struct {
 	whole int
 	calls int
 	path  []visit
+
+	protect Protect
 }
 
 // visit identifies a pointer, map or slice that is being walked.
@@ -69,7 +71,7 @@ type visit struct {
 
 // Normal normalises one value as a field of an event of maxLoneBytes.
 func Normal(v any) any {
-	fields, _ := Fields(map[string]any{"": v}, maxLoneBytes)
+	fields, _ := Fields(map[string]any{"": v}, maxLoneBytes, nil)
 	return fields[""]
 }
 
@@ -339,7 +341,7 @@ func (n *normalizer) stringMap(m map[string]any, depth int) any {
 			rest = append(rest, newEntry(name, x))
 			continue
 		}
-		if x = n.value(x, depth+1); x != nil {
+		if x = n.named(name, n.value(x, depth+1)); x != nil {
 			n.charge(entryBytes + len(name))
 			out[name] = x
 		}

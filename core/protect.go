@@ -1,0 +1,130 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/auditing-go/auditing/core/internal/values"
+)
+
+// maxHiddenNames is how many names of hidden values are warned of.
+const maxHiddenNames = 100
+
+// hiddenNames are those under which Secrets has hidden something.
+type hiddenNames struct {
+	mu     sync.Mutex
+	warned map[string]bool
+}
+
+// protector is Config.Protect as one function, nil when it protects nothing.
+func (r *Recorder) protector() values.Protect {
+	functions := r.cfg.Protect
+	if functions == nil {
+		return func(name string, v any) any {
+			if !isSecret(name) {
+				return v
+			}
+			return r.protected(Secrets, true, name, v)
+		}
+	}
+	if len(functions) == 0 {
+		return nil
+	}
+	return func(name string, v any) any {
+		for _, f := range functions {
+			v = r.protected(f, isSecrets(f), name, v)
+		}
+		return v
+	}
+}
+
+func isSecrets(f func(string, any) any) bool {
+	return f != nil && reflect.ValueOf(f).Pointer() == reflect.ValueOf(Secrets).Pointer()
+}
+
+// protected calls one function of Config.Protect.
+func (r *Recorder) protected(f func(string, any) any, secrets bool, name string, v any) (kept any) {
+	defer func() {
+		if p := recover(); p != nil {
+			kept = hiddenText
+			r.warnHidden(name, fmt.Sprintf("a function of Config.Protect panicked: %v", p))
+		}
+	}()
+	kept = f(name, v)
+	if secrets && isSecret(name) && hidesAnything(v) {
+		r.warnHidden(name, "core.Secrets hides what has such a name: set Config.Protect to an empty slice, or to functions of your own, if it has to be stored")
+	}
+	return kept
+}
+
+// warnHidden says once a name why its value is not stored.
+func (r *Recorder) warnHidden(name, why string) {
+	name = values.Cut(name, maxTagBytes)
+	h := &r.hidden
+	h.mu.Lock()
+	known := h.warned[name] || len(h.warned) >= maxHiddenNames
+	if !known {
+		if h.warned == nil {
+			h.warned = map[string]bool{}
+		}
+		h.warned[name] = true
+	}
+	h.mu.Unlock()
+	if !known {
+		r.logger().Warn("auditing: a value is stored as "+hiddenText, "name", name, "reason", why)
+	}
+}
+
+// protectFacts protects what the application words itself beside the fields.
+func (r *Recorder) protectFacts(e *Event) {
+	if r.protect == nil {
+		return
+	}
+	if kind, _, _ := strings.Cut(e.Target, "/"); r.cfg.Protect == nil && !isSecret(kind) {
+		return // Secrets looks at names alone: calling it would cost two allocations
+	}
+	e.Target = protectedTarget(e.Target, r.protect)
+	e.Reason = protectedReason(e.Reason, r.protect)
+}
+
+func protectedTarget(target string, p values.Protect) string {
+	kind, id, ok := strings.Cut(target, "/")
+	if !ok {
+		return target
+	}
+	return kind + "/" + idText(p(kind, id))
+}
+
+func protectedReason(reason string, p values.Protect) string {
+	if reason == "" {
+		return ""
+	}
+	return idText(p("reason", reason))
+}
+
+// protected is q as it finds what was protected.
+func (q Query) protected(p values.Protect) Query {
+	if q.Target != "" {
+		q.Target = protectedTarget(q.Target, p)
+	}
+	q.Reason = protectedReason(q.Reason, p)
+	if len(q.Fields) == 0 {
+		return q
+	}
+	fields := make(Fields, len(q.Fields))
+	for name, v := range q.Fields {
+		kept, _ := values.Fields(map[string]any{name: v}, maxQueryBytes, p)
+		if len(kept) == 0 {
+			fields[name] = nil
+		}
+		maps.Copy(fields, kept)
+	}
+	q.Fields = fields
+	return q
+}
+
+// maxQueryBytes is how large a value may be that a query asks for.
+const maxQueryBytes = 1 << 20
