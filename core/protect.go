@@ -23,21 +23,22 @@ type hiddenNames struct {
 func (r *Recorder) protector() values.Protect {
 	functions := r.cfg.Protect
 	if functions == nil {
-		return func(name string, v any) any {
+		return func(name string, v any) (any, bool) {
 			if !isSecret(name) {
-				return v
+				return v, false
 			}
-			return r.protected(Secrets, true, name, v)
+			return r.protected(Secrets, true, name, v), true
 		}
 	}
 	if len(functions) == 0 {
 		return nil
 	}
-	return func(name string, v any) any {
+	return func(name string, v any) (any, bool) {
+		kept := v
 		for _, f := range functions {
-			v = r.protected(f, isSecrets(f), name, v)
+			kept = r.protected(f, isSecrets(f), name, kept)
 		}
-		return v
+		return kept, !values.Same(kept, v)
 	}
 }
 
@@ -95,14 +96,16 @@ func protectedTarget(target string, p values.Protect) string {
 	if !ok {
 		return target
 	}
-	return kind + "/" + idText(p(kind, id))
+	kept, _ := p(kind, id)
+	return kind + "/" + idText(kept)
 }
 
 func protectedReason(reason string, p values.Protect) string {
 	if reason == "" {
 		return ""
 	}
-	return idText(p("reason", reason))
+	kept, _ := p("reason", reason)
+	return idText(kept)
 }
 
 // protected is q as it finds what was protected.

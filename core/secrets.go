@@ -28,8 +28,8 @@ func Secrets(name string, v any) any {
 	return replace(v, func(any) any { return hiddenText })
 }
 
-// secrets are the words, by their first letter.
-var secrets = map[byte][]string{
+// secrets are the words, by their first letter in lower case.
+var secrets = [256][]string{
 	'p': {"password", "passwd", "passphrase", "privatekey"},
 	's': {"secret"}, // of a client too
 	'a': {"accesstoken", "apikey", "authorization"},
@@ -46,10 +46,11 @@ var harmless = []string{
 // isSecret reports whether Secrets hides what has such a name.
 func isSecret(name string) bool {
 	for i := range len(name) {
-		if !startsWord(name, i) {
+		words := secrets[lower(name[i])]
+		if words == nil || !startsWord(name, i) {
 			continue
 		}
-		for _, secret := range secrets[lower(name[i])] {
+		for _, secret := range words {
 			if end, ok := matchWords(name, i, secret); ok && !isHarmless(name[end:]) {
 				return true
 			}

@@ -92,9 +92,9 @@ func cutFields(in map[string]any, limit int, protect Protect) (map[string]any, i
 	for i, e := range list {
 		n := normalizer{limit: c.share, steps: stepsFor(c.share), ordered: true, protect: protect}
 		v := n.value(e.value, 1)
-		if hidden := n.protected(e.name, v); !same(hidden, v) {
+		if kept, changed := n.protected(e.name, v); changed {
 			n = normalizer{limit: c.share, steps: stepsFor(c.share), ordered: true}
-			v = n.value(hidden, 1)
+			v = n.value(kept, 1)
 		}
 		if v == nil && !n.stopped {
 			continue

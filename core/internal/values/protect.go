@@ -4,33 +4,34 @@ import (
 	"reflect"
 )
 
-// Protect returns what is to be kept in the place of v, a normalised value that stands under name.
-type Protect func(name string, v any) any
+// Protect returns what is to be kept in the place of v, a normalised value that stands
+// under name, or false when v itself is.
+type Protect func(name string, v any) (kept any, changed bool)
 
 // maxParsedBytes is how much JSON is parsed to protect what is in it.
 const maxParsedBytes = 32 << 20
 
-// protected is what to keep in the place of v, not yet normalised.
-func (n *normalizer) protected(name string, v any) any {
+// protected is what to keep in the place of v, not yet normalised, or false.
+func (n *normalizer) protected(name string, v any) (kept any, changed bool) {
 	if n.protect == nil || v == nil {
-		return v
+		return v, false
 	}
 	return n.protect(name, v)
 }
 
 // named returns what to keep of v, which was normalised and stands under name.
 func (n *normalizer) named(name string, v any) any {
-	p := n.protected(name, v)
-	if same(p, v) {
+	kept, changed := n.protected(name, v)
+	if !changed {
 		return v
 	}
 	// It is not protected again, and what v weighed stays charged.
 	m := normalizer{limit: maxLoneBytes, steps: stepsFor(maxLoneBytes), ordered: true}
-	return m.value(p, 2)
+	return m.value(kept, 2)
 }
 
-// same reports whether a, of any kind, is the normalised value b itself.
-func same(a, b any) bool {
+// Same reports whether a, of any kind, is the normalised value b itself.
+func Same(a, b any) bool {
 	switch y := b.(type) {
 	case nil:
 		return a == nil
