@@ -66,19 +66,30 @@ func (e *Event) normalize(maxBytes int, protect values.Protect) (size int) {
 	e.stamp()
 	e.Tag = values.Cut(e.Tag, maxTagBytes)
 	e.User = values.Cut(e.User, maxUserBytes)
-	e.OnBehalfOf = values.Cut(e.OnBehalfOf, maxUserBytes)
-	e.Tenant = values.Cut(e.Tenant, maxUserBytes)
-	e.Service = values.Cut(e.Service, maxUserBytes)
-	e.Outcome = Outcome(values.Cut(string(e.Outcome), maxUserBytes))
-	e.Target = values.Cut(e.Target, maxTargetBytes)
-	e.Reason = values.Cut(e.Reason, maxFactBytes)
 	e.Request = normalRequest(e.Request)
-	size = values.EventBytes + len(e.Tag) + len(e.User) + len(e.OnBehalfOf) + len(e.Tenant) + len(e.Service) +
-		len(e.Target) + len(e.Outcome) + len(e.Reason) + requestSize(e.Request)
+	size = values.EventBytes + len(e.Tag) + len(e.User) + requestSize(e.Request)
+	if said := len(e.OnBehalfOf) + len(e.Tenant) + len(e.Service) + len(e.Target) + len(e.Outcome) + len(e.Reason); said > 0 {
+		size += e.normalizeSaid()
+	}
 
 	fields, fieldBytes := values.Fields(e.Fields, maxBytes-size, protect)
 	e.Fields = fields
 	return size + fieldBytes
+}
+
+// normalizeSaid normalises what an event need not have, and returns its size.
+func (e *Event) normalizeSaid() (size int) {
+	for _, text := range [...]struct {
+		text *string
+		most int
+	}{
+		{&e.OnBehalfOf, maxUserBytes}, {&e.Tenant, maxUserBytes}, {&e.Service, maxUserBytes},
+		{&e.Target, maxTargetBytes}, {(*string)(&e.Outcome), maxUserBytes}, {&e.Reason, maxFactBytes},
+	} {
+		*text.text = values.Cut(*text.text, text.most)
+		size += len(*text.text)
+	}
+	return size
 }
 
 // stamp fills in ID and Time and makes Time what stores keep.
