@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
 )
@@ -88,6 +90,18 @@ func difference(want, got core.Event) string {
 		return fmt.Sprintf("Tag is %.100q, was saved as %.100q", got.Tag, want.Tag)
 	case got.User != want.User:
 		return fmt.Sprintf("User is %.100q, was saved as %.100q", got.User, want.User)
+	case got.OnBehalfOf != want.OnBehalfOf:
+		return fmt.Sprintf("OnBehalfOf is %.100q, was saved as %.100q", got.OnBehalfOf, want.OnBehalfOf)
+	case got.Target != want.Target:
+		return fmt.Sprintf("Target is %.100q, was saved as %.100q", got.Target, want.Target)
+	case got.Outcome != want.Outcome:
+		return fmt.Sprintf("Outcome is %.100q, was saved as %.100q", got.Outcome, want.Outcome)
+	case got.Reason != want.Reason:
+		return fmt.Sprintf("Reason is %.100q, was saved as %.100q", got.Reason, want.Reason)
+	case got.Tenant != want.Tenant:
+		return fmt.Sprintf("Tenant is %.100q, was saved as %.100q", got.Tenant, want.Tenant)
+	case got.Service != want.Service:
+		return fmt.Sprintf("Service is %.100q, was saved as %.100q", got.Service, want.Service)
 	case !got.Time.Equal(want.Time):
 		return fmt.Sprintf("Time is %s, was saved as %s", got.Time, want.Time)
 	case got.Time.Location() != time.UTC:
@@ -159,7 +173,16 @@ func describeQuery(q core.Query) string {
 		}
 	}
 	add("Tag", q.Tag, q.Tag != "")
+	add("ID", q.ID.String(), q.ID != uuid.Nil)
 	add("User", q.User, q.User != "")
+	add("Anonymous", q.Anonymous, q.Anonymous)
+	add("OnBehalfOf", q.OnBehalfOf, q.OnBehalfOf != "")
+	add("Target", q.Target, q.Target != "")
+	add("Outcome", q.Outcome, q.Outcome != "")
+	add("Reason", q.Reason, q.Reason != "")
+	add("Tenant", q.Tenant, q.Tenant != "")
+	add("IP", q.IP, q.IP != "")
+	add("RequestID", q.RequestID, q.RequestID != "")
 	add("From", q.From, !q.From.IsZero())
 	add("To", q.To, !q.To.IsZero())
 	for _, name := range slices.Sorted(maps.Keys(q.Fields)) {

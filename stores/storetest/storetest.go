@@ -57,6 +57,9 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, opts ...Option) {
 	}{
 		{"values", values},
 		{"requests", requests},
+		{"who, what and result", facts},
+		{"facts that come later", laterFacts},
+		{"forged facts", forgedFacts},
 		{"tags", hostileTags},
 		{"field names", hostileNames},
 		{"changing types", changingTypes},
@@ -69,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, opts ...Option) {
 		{"nothing kept", nothingKept},
 		{"cancelled context", cancelledContext},
 		{"queries", queries},
+		{"queries by who, what and result", factQueries},
 		{"queries by field", fieldQueries},
 		{"queries by fields without a column", oddlyNamed},
 		{"paging", paging},
@@ -146,6 +150,7 @@ const (
 	ruleAny        = "every normalised event can be stored, whatever its tag, its field names and its values are"
 	ruleOnce       = "an event's ID is stored once, however often and in whichever way Save is given it; one that is stored already is a success"
 	ruleOnlySaved  = "Read gives nothing that was not saved"
+	ruleForged     = "what is known of an event beside its fields cannot be said by a field"
 	ruleUnchanged  = "Save does not change the events"
 	ruleNotKept    = "Save keeps neither the slice nor the events after it returned"
 	ruleConcurrent = "Save may be called from several goroutines at once, also through several handles"
