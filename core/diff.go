@@ -9,8 +9,8 @@ import "github.com/auditing-go/auditing/core/internal/values"
 //
 // Both are structs, maps or pointers to them, or nil, and are compared as [Event.Normalize]
 // makes them, so that a field's json tag names it and "-" leaves it out. Anything else is
-// compared whole, under the name "value". Call it before the change as well if before is a
-// pointer to what changes: Diff keeps neither, but it looks only once.
+// compared whole, under the name "value", and so is what stands in a field. If before is a
+// pointer to what the change changes, copy what it points to first.
 func Diff(before, after any) Fields {
 	old, now := comparable(before), comparable(after)
 	changed := Fields{}

@@ -23,7 +23,7 @@
 // [Config.RequireUser] makes it an error. Of a tag that [Config.Durability] makes
 // [BestEffort] nil means that the event waits.
 //
-// Anything else is an [*AuditError] around one of these:
+// Anything else is an [*AuditError]; [errors.Is] tells these apart:
 //
 //   - [ErrTimeout], [ErrQueueFull], [ErrClosed]: the event is certainly not stored.
 //   - [ErrUnknown]: a write was sent and nobody learnt how it ended. The error has the
@@ -31,7 +31,8 @@
 //   - [ErrNoUser], [ErrRequestOver], or what the lookup of the user returned: nobody
 //     can say who acted, so there is no event.
 //   - [ErrNoRecorder]: no middleware is on the way and no default is set.
-//   - The store's own error: it refuses the event for its content.
+//   - None of them: the audit cannot be made as it was asked for, as with two outcomes, or
+//     the store refuses the event for its content. The text says which.
 //
 // An audit neither ends with its request's context nor outlasts [Config.Timeout]: one
 // whose client has left is stored all the same. [Stats] accounts for every audit:

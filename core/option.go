@@ -66,8 +66,8 @@ func (o *auditOptions) fail(err error) {
 	}
 }
 
-// As names the acting user; it beats the session. "" names nobody in particular
-// and leaves the choice to the session.
+// As names the acting user, also one that is no person, such as "job:nightly"; it beats the
+// session. "" leaves the choice to the session. The last of several counts.
 func As(user string) Option { return Option{says: theUser, text: user} }
 
 // OnBehalfOf names the user for whom the acting one acts, as an administrator who has
@@ -78,7 +78,7 @@ func OnBehalfOf(user string) Option { return Option{says: onBehalfOf, text: user
 // neither cancelled nor, with [Config.RequireUser], an error. Whoever is signed in is still
 // the user, and a lookup that fails still fails the audit.
 //
-// A failed sign-in is anonymous: whoever tried has proved nothing, so that the name is the
+// Use it where one signs in: a name that was typed has proved nothing, so that it is the
 // target and never the actor.
 //
 //	rec.Audit(ctx, "login", nil, core.Anonymous(), core.On("user", tried), core.Denied("wrong password"))

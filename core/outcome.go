@@ -22,8 +22,8 @@ func Denied(reason string) Option {
 	return Option{says: theOutcome, value: OutcomeDenied, text: reason}
 }
 
-// Failed says that it was tried and did not succeed. reason is kept in [Event.Reason] and
-// may be "".
+// Failed says that it was tried and broke, as when a database is away; what was refused is
+// [Denied]. reason is kept in [Event.Reason] and may be "".
 func Failed(reason string) Option {
 	return Option{says: theOutcome, value: OutcomeFailure, text: reason}
 }

@@ -34,11 +34,12 @@ func (r *Recorder) protector() values.Protect {
 		return nil
 	}
 	return func(name string, v any) (any, bool) {
-		kept := v
 		for _, f := range functions {
-			kept = r.protected(f, isSecrets(f), name, kept)
+			if kept := r.protected(f, isSecrets(f), name, v); !values.Same(kept, v) {
+				return kept, true
+			}
 		}
-		return kept, !values.Same(kept, v)
+		return v, false
 	}
 }
 
@@ -56,7 +57,7 @@ func (r *Recorder) protected(f func(string, any) any, secrets bool, name string,
 	}()
 	kept = f(name, v)
 	if secrets && isSecret(name) && hidesAnything(v) {
-		r.warnHidden(name, "core.Secrets hides what has such a name: set Config.Protect to an empty slice, or to functions of your own, if it has to be stored")
+		r.warnHidden(name, "core.Secrets hides what has such a name: if it has to be stored, give Config.Protect functions of your own in its place, or an empty slice")
 	}
 	return kept
 }
@@ -108,14 +109,22 @@ func protectedReason(reason string, p values.Protect) string {
 	return idText(kept)
 }
 
-// protected is q as it finds what was protected.
-func (q Query) protected(p values.Protect) Query {
+// protected is q as it finds what was protected. What is hidden cannot be found: any value
+// would find all.
+func (q Query) protected(protect values.Protect) (_ Query, err error) {
+	p := func(name string, v any) (any, bool) {
+		kept, changed := protect(name, v)
+		if changed && isHidden(kept) && !values.Equal(kept, v) {
+			err = fmt.Errorf("auditing: query: what stands under %q is stored as %s, so no value of it can be searched for: core.Keyed keeps values findable", name, hiddenText)
+		}
+		return kept, changed
+	}
 	if q.Target != "" {
 		q.Target = protectedTarget(q.Target, p)
 	}
 	q.Reason = protectedReason(q.Reason, p)
 	if len(q.Fields) == 0 {
-		return q
+		return q, err
 	}
 	fields := make(Fields, len(q.Fields))
 	for name, v := range q.Fields {
@@ -126,7 +135,7 @@ func (q Query) protected(p values.Protect) Query {
 		maps.Copy(fields, kept)
 	}
 	q.Fields = fields
-	return q
+	return q, err
 }
 
 // maxQueryBytes is how large a value may be that a query asks for.

@@ -33,20 +33,26 @@ type Config struct {
 	// panic fails the audit. It must be safe for concurrent use. Its context has a deadline,
 	// and an answer that comes after that fails the audit.
 	Tenant func(ctx context.Context) (string, error)
-	// Enrich adds to an event before it is normalised: fields, a tenant, a target. The map of
-	// its Fields is the event's own. ID, User, OnBehalfOf and Service stay as they are. A panic,
+	// Enrich changes an event before it is normalised: fields, a tenant, a target, spelled as
+	// [On] does. The map of its Fields is the event's own. ID, User, OnBehalfOf and Service stay
+	// as they are. It is called after Tenant, and what it adds is protected. A panic,
 	// and taking longer than the audit may, fail the audit. It runs on a goroutine of its own
 	// and must be safe for concurrent use.
 	Enrich func(ctx context.Context, e *Event)
-	// Protect hides what must not be stored. Each function gets every value of an event's
-	// fields, at every depth and with the name that it stands under, normalised as [Fields]
-	// lists; the id of a target, with the target's kind; and the reason, with the name
-	// "reason". What it returns takes the value's place, before the store, its spool, a log or
-	// an error sees it; it must not change a map or a slice that it is given. The names and
-	// values in [Query.Fields] and the target in [Query.Target] go the same way when
-	// [Recorder.Read] is called. A function that panics hides the value.
+	// Protect hides what must not be stored: nil is [Secrets], an empty slice nothing. Functions
+	// of your own take the place of Secrets, so name it too:
 	//
-	// nil is [Secrets]; an empty slice protects nothing.
+	//	Protect: []func(string, any) any{core.Secrets, core.Hidden("pin"), core.Keyed(key, "iban")}
+	//
+	// They get every named value of an event's fields, at every depth and normalised as [Fields]
+	// lists, what is inside before what is around it, and lists whole; the id of a target, with
+	// the target's kind; and the reason, with the name "reason". Tag, users and the request's
+	// facts are not asked for. The first function that returns something else decides: that takes
+	// the value's place before the store, its spool, a log or an error sees it. It must not change
+	// a map or a slice that it is given. A function that panics hides the value.
+	//
+	// [Query.Fields], [Query.Target] and [Query.Reason] go the same way when [Recorder.Read] is
+	// called; to ask for a value that is hidden, not keyed, is an error.
 	Protect []func(name string, v any) any
 	// Lifecycle audits the start of the recorder as "audit.start", with the type of the store
 	// and the library's version, and its end as "audit.stop", with [Stats] (PCI DSS 10.2.1.6).
@@ -322,7 +328,8 @@ func (r *Recorder) wait(c *call, full bool) error {
 }
 
 // Read asks the store for one page of events. An error may stand beside what can be
-// read, see [Reader]; of a store that cannot read it is [errors.ErrUnsupported].
+// read, see [Reader]; of a store that cannot read it is [errors.ErrUnsupported]. To ask for
+// a value that [Config.Protect] hides is an error.
 func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 	if r == nil || r.store == nil {
 		return Page{}, ErrNoRecorder
@@ -335,7 +342,9 @@ func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 		return Page{}, err
 	}
 	if r.protect != nil {
-		q = q.protected(r.protect)
+		if q, err = q.protected(r.protect); err != nil {
+			return Page{}, err
+		}
 	}
 	defer recovered("auditing: the store's Read", &err)
 	return reader.Read(ctx, q)

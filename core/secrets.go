@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // hiddenText takes the place of a secret.
@@ -25,16 +26,50 @@ func Secrets(name string, v any) any {
 	if !isSecret(name) {
 		return v
 	}
-	return replace(v, func(any) any { return hiddenText })
+	return hide(v)
 }
 
-// secrets are the words, by their first letter in lower case.
-var secrets = [256][]string{
-	'p': {"password", "passwd", "passphrase", "privatekey"},
-	's': {"secret"}, // of a client too
-	'a': {"accesstoken", "apikey", "authorization"},
-	'r': {"refreshtoken"},
-	'c': {"cookie", "cvv"},
+// Hidden is a function for [Config.Protect] that hides under more names what [Secrets] hides
+// under its own: Hidden("pin", "card number"). Names match as they do there.
+func Hidden(names ...string) func(name string, v any) any {
+	words := wordsOf(names)
+	return func(name string, v any) any {
+		if !words.in(name) {
+			return v
+		}
+		return hide(v)
+	}
+}
+
+func hide(v any) any { return replace(v, func(any) any { return hiddenText }) }
+
+// words are names of secrets, which stand in others as whole words.
+type words struct {
+	byLetter [256][]string // in lower case and without separators, by their first letter
+	others   []string      // that have other letters: they are compared as they are
+}
+
+var secrets = wordsOf([]string{"password", "passwd", "passphrase", "private key", "secret", "access token", "api key", "authorization", "refresh token", "cookie", "cvv"})
+
+func wordsOf(names []string) *words {
+	w := &words{}
+	for _, name := range names {
+		letters := strings.Map(func(r rune) rune {
+			switch {
+			case r < utf8.RuneSelf && isLetter(byte(r)):
+				return rune(lower(byte(r)))
+			case r == ' ', r == '_', r == '-', r == '.':
+				return -1
+			}
+			return utf8.RuneError
+		}, name)
+		if letters == "" || strings.ContainsRune(letters, utf8.RuneError) {
+			w.others = append(w.others, name)
+			continue
+		}
+		w.byLetter[letters[0]] = append(w.byLetter[letters[0]], letters)
+	}
+	return w
 }
 
 // harmless are the last words of names for what is known about a secret.
@@ -44,9 +79,13 @@ var harmless = []string{
 }
 
 // isSecret reports whether Secrets hides what has such a name.
-func isSecret(name string) bool {
+func isSecret(name string) bool { return secrets.in(name) }
+
+// in reports whether one of the words stands in a name, and what it is a name of is no less
+// a secret for what follows.
+func (w *words) in(name string) bool {
 	for i := range len(name) {
-		words := secrets[lower(name[i])]
+		words := w.byLetter[lower(name[i])]
 		if words == nil || !startsWord(name, i) {
 			continue
 		}
@@ -56,7 +95,7 @@ func isSecret(name string) bool {
 			}
 		}
 	}
-	return false
+	return slices.Contains(w.others, name)
 }
 
 func lower(c byte) byte {
@@ -81,8 +120,8 @@ func startsWord(name string, i int) bool {
 	return isUpper(name[i]) && (!isUpper(name[i-1]) || i+1 < len(name) && isLetter(name[i+1]) && !isUpper(name[i+1]))
 }
 
-// matchWords reports whether the words of name from i on begin with those of secret, which
-// is written without separators, and where they end.
+// matchWords reports whether the words of name from i on begin with those of secret, one of
+// words.byLetter, and where they end.
 func matchWords(name string, i int, secret string) (end int, ok bool) {
 	for n := 0; n < len(secret); i++ {
 		switch {
@@ -140,6 +179,16 @@ func replace(v any, f func(any) any) any {
 	return v
 }
 
+// isHidden reports whether anything in v was hidden.
+func isHidden(v any) bool {
+	found := false
+	replace(v, func(v any) any {
+		found = found || v == any(hiddenText)
+		return v
+	})
+	return found
+}
+
 // hidesAnything reports whether replace would change v.
 func hidesAnything(v any) bool {
 	found := false
@@ -153,13 +202,14 @@ func hidesAnything(v any) bool {
 // Keyed is a function for [Config.Protect] that keeps values findable without keeping them: in
 // the place of each text, number and byte slice under one of the names it puts
 // "hmac:" and the first 32 hexadecimal digits of its HMAC-SHA-256 with key. Equal values become
-// equal, 42 and "42" too, and [Recorder.Read] finds them by the value itself. Names are compared
-// as they are. Whoever has the key can try out what a value was, so it belongs where passwords
-// do; an empty key hides the values as [Secrets] does.
+// equal, 42 and "42" too, and [Recorder.Read] finds them by the value itself. Names match as
+// they do in [Secrets]; put Keyed before Secrets to keep one of its own names findable. Whoever
+// has the key can try out what a value was, so it belongs where passwords do; an empty key
+// hides the values as Secrets does.
 func Keyed(key []byte, names ...string) func(name string, v any) any {
-	key, names = slices.Clone(key), slices.Clone(names)
+	key, words := slices.Clone(key), wordsOf(names)
 	return func(name string, v any) any {
-		if !slices.Contains(names, name) {
+		if !words.in(name) {
 			return v
 		}
 		return replace(v, func(v any) any {

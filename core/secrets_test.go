@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -151,7 +152,7 @@ func TestProtect(t *testing.T) {
 		return v
 	}
 	var log bytes.Buffer
-	cfg := Config{Protect: []func(string, any) any{shout, drop, odd, fail}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	cfg := Config{Protect: []func(string, any) any{fail, shout, drop, odd}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	fields := Fields{"a": "x", "b": map[string]any{"c": "y", "drop": 1}, "drop": 1, "odd": 1, "fail": "hunter2", "password": "p"}
 	event, err := auditOne(t, cfg, signedBy("me"), fields, On("order", "o"), Denied("why"))
 	want := Fields{"a": "X", "b": map[string]any{"c": "Y"}, "odd": map[string]any{"N": int64(7)}, "fail": hiddenText, "password": "P"}
@@ -166,6 +167,55 @@ func TestProtect(t *testing.T) {
 	}
 	if event, err = auditOne(t, Config{Protect: []func(string, any) any{}}, signedBy("me"), Fields{"password": "p"}); err != nil || event.Fields["password"] != "p" {
 		t.Errorf("with no protection: %+v, %v", event, err)
+	}
+}
+
+func TestHidden(t *testing.T) {
+	protect := []func(string, any) any{Keyed([]byte("a key"), "access token"), Hidden("pin", "Card-Number", "ключ"), Secrets, Keyed([]byte("a key"), "password")}
+	hidden := Fields{
+		"pin": 1234, "newPin": "1", "PIN_code": []byte{1}, "card_number": "4", "cardNumber": []any{"4"}, "ключ": "k", "password": "p",
+		"pins": Diff(Fields{"pin": 1}, Fields{"pin": 2}), "in": map[string]any{"pin": 1},
+	}
+	rest := Fields{"pinned": "x", "spin": "x", "pin_count": 3, "number": 4, "card": "c", "Ключ": "k"}
+	fields := Fields{"accessToken": "t"}
+	maps.Copy(fields, hidden)
+	maps.Copy(fields, rest)
+	event, err := auditOne(t, Config{Protect: protect}, signedBy("me"), fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range hidden {
+		if got := fmt.Sprint(event.Fields[name]); !strings.Contains(got, hiddenText) {
+			t.Errorf("%s is stored as %s", name, got)
+		}
+	}
+	want := Event{Fields: rest}.Normalize(0).Fields
+	for name, v := range want {
+		if event.Fields[name] != v {
+			t.Errorf("%s is stored as %v", name, event.Fields[name])
+		}
+	}
+	if got := fmt.Sprint(event.Fields["accessToken"]); !strings.HasPrefix(got, "hmac:") {
+		t.Errorf("the token is stored as %s: the first function that changes a value decides", got)
+	}
+}
+
+func TestWhatIsHiddenIsNotFound(t *testing.T) {
+	store := &readStore{read: func(_ context.Context, q Query) (Page, error) { return Page{Events: []Event{{}}}, nil }}
+	rec := newTestRecorder(t, store, Config{Protect: []func(string, any) any{Secrets, Keyed([]byte("a key"), "ssn")}})
+	for _, c := range []struct {
+		q    Query
+		want int
+	}{
+		{Query{Fields: Fields{"password": "a guess"}}, 0}, {Query{Fields: Fields{"password": []any{"a guess"}}}, 0},
+		{Query{Fields: Fields{"user": map[string]any{"password": "a guess"}}}, 0}, {Query{Target: "password/1"}, 0},
+		{Query{Fields: Fields{"password": nil}}, 1}, {Query{Fields: Fields{"password": true}}, 1}, {Query{Fields: Fields{"password": hiddenText}}, 1},
+		{Query{Fields: Fields{"ssn": "a guess"}}, 1}, {Query{Target: "order/1"}, 1},
+	} {
+		page, err := rec.Read(t.Context(), c.q)
+		if len(page.Events) != c.want || (err == nil) != (c.want == 1) || err != nil && (!strings.Contains(err.Error(), `"password"`) || strings.Contains(err.Error(), "guess")) {
+			t.Errorf("%+v: %d events, %v; want %d", c.q, len(page.Events), err, c.want)
+		}
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 // target, which [Event.Target] and [Query.Target] spell "order/42".
 //
 // kind is made of a-z, 0-9, _, . and -. id may be any value that is one text or number: 42,
-// 42.0 and "42" are the same id, and so are a UUID and its text. A kind of other characters,
-// an id that is nil, empty or made of several values, and a second target fail the audit.
+// 42.0 and "42" are the same id, and so are a UUID and its text. An empty text, such as the
+// name in a sign-in form that was left blank, is an id too. A kind of other characters,
+// an id that is nil or made of several values, and a second target fail the audit.
 func On(kind string, id any) Option { return Option{says: theTarget, text: kind, value: id} }
 
 var errTwoTargets = errors.New("core.On: an event has one target: make an audit for each, or put the others into fields")
@@ -41,8 +42,8 @@ func targetOf(kind string, id any) (string, error) {
 	switch {
 	case !ok:
 		return "", fmt.Errorf("the id of the %s is a %T: pass its key, one text or number", kind, id)
-	case len(target) == len(kind)+1:
-		return "", fmt.Errorf("the id of the %s is empty: pass its key", kind)
+	case id == nil || len(target) == len(kind)+1 && values.Normal(id) == nil:
+		return "", fmt.Errorf("the id of the %s is nil: pass its key", kind)
 	}
 	return string(target), nil
 }

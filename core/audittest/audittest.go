@@ -1,6 +1,6 @@
 // Package audittest helps to test code that audits.
 //
-// A [Recording] gives a recorder whose events can be read back:
+// A [Recording] gives a recorder, which can also be read, and looks at what it was told:
 //
 //	rec := audittest.New(t)
 //	app := NewApp(rec.Recorder())
@@ -166,6 +166,11 @@ func (s *store) Save(_ context.Context, events []core.Event) error {
 		}
 	}
 	return nil
+}
+
+// Read implements [core.Reader].
+func (s *store) Read(_ context.Context, q core.Query) (core.Page, error) {
+	return q.Page((*Recording)(s).Events())
 }
 
 // clone shares no memory with e: neither the recorder nor a test may change what

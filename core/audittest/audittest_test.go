@@ -11,6 +11,19 @@ import (
 	"github.com/auditing-go/auditing/core/audittest"
 )
 
+func TestReading(t *testing.T) {
+	rec := audittest.New(t)
+	for n := range 3 {
+		if err := rec.Recorder().Audit(t.Context(), "x", core.Fields{"n": n}, core.As("me"), core.On("order", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := rec.Recorder().Read(t.Context(), core.Query{Target: "order/1"})
+	if err != nil || len(page.Events) != 1 || page.Events[0].Fields["n"] != int64(1) {
+		t.Errorf("read %v, %v", page, err)
+	}
+}
+
 func TestRecording(t *testing.T) {
 	rec := audittest.New(t)
 	audit := func(tag, user string, n int) {

@@ -9,20 +9,17 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// Before: what is not audited does not happen. An attempt that then fails is audited as
+// Before: what is not audited does not happen. What came of the attempt is audited as
 // well, so the trail tells both. Auditing only afterwards, a program that dies in between
 // has changed something of which the trail knows nothing.
 func Example_beforeOrAfterTheChange() {
 	refund := func(ctx context.Context, order string, change func() error) error {
-		if err := core.Audit(ctx, "refund", core.Fields{"order": order}); err != nil {
+		if err := core.Audit(ctx, "refund", nil, core.On("order", order)); err != nil {
 			return fmt.Errorf("not refunded: %w", err)
 		}
 		err := change()
-		if err == nil {
-			return nil
-		}
-		// The change has failed already; that this is not audited comes on top.
-		return errors.Join(err, core.Audit(ctx, "refund_failed", core.Fields{"order": order, "reason": err}))
+		// A change that has failed and is not audited has failed twice.
+		return errors.Join(err, core.Audit(ctx, "refund", nil, core.On("order", order), core.Result(err)))
 	}
 	rec := newTrail()
 	ctx := core.NewContext(context.Background(), rec, job("example"))
@@ -33,7 +30,8 @@ func Example_beforeOrAfterTheChange() {
 	show(rec)
 	// Output:
 	// the bank is closed
-	// refund by job:example outside a request map[order:A-1]
-	// refund by job:example outside a request map[order:A-2]
-	// refund_failed by job:example outside a request map[order:A-2 reason:the bank is closed]
+	// refund by job:example on order/A-1 outside a request map[]
+	// refund by job:example on order/A-1 success  outside a request map[]
+	// refund by job:example on order/A-2 outside a request map[]
+	// refund by job:example on order/A-2 failure the bank is closed outside a request map[]
 }

@@ -1,6 +1,7 @@
 package cookbook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log"
@@ -19,12 +20,14 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // newTrail opens an audit trail in memory. A program names a file, or another store.
-func newTrail() *core.Recorder {
+func newTrail() *core.Recorder { return newTrailWith(core.Config{}) }
+
+func newTrailWith(cfg core.Config) *core.Recorder {
 	store, err := stores.Open(context.Background(), "sqlite", ":memory:")
 	if err != nil {
 		log.Fatal(err)
 	}
-	rec, err := core.New(store, core.Config{})
+	rec, err := core.New(store, cfg)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -39,11 +42,22 @@ func show(rec *core.Recorder) {
 		log.Fatal(err)
 	}
 	for _, e := range slices.Backward(page.Events) {
-		where := "outside a request"
-		if e.Request != nil {
-			where = "at " + e.Request.Path
+		said := []any{e.Tag, "by", cmp.Or(e.User, "nobody")}
+		if e.OnBehalfOf != "" {
+			said = append(said, "for", e.OnBehalfOf)
 		}
-		fmt.Println(e.Tag, "by", e.User, where, e.Fields)
+		if e.Target != "" {
+			said = append(said, "on", e.Target)
+		}
+		if e.Outcome != "" {
+			said = append(said, e.Outcome, e.Reason)
+		}
+		if e.Request != nil {
+			said = append(said, "at", e.Request.Path)
+		} else {
+			said = append(said, "outside a request")
+		}
+		fmt.Println(append(said, e.Fields)...)
 	}
 	if err := rec.Close(ctx); err != nil {
 		log.Fatal(err)

@@ -11,19 +11,15 @@ import (
 )
 
 // The layer that denies audits, so it stands inside the audit's Middleware. It denies
-// whatever becomes of the audit.
+// whatever becomes of the audit. Anonymous keeps the event also when nobody is signed in.
 func Example_deniedRequest() {
 	adminsOnly := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			user := currentUser(r)
-			if user == "root" || !strings.HasPrefix(r.URL.Path, "/admin/") {
+			if currentUser(r) == "root" || !strings.HasPrefix(r.URL.Path, "/admin/") {
 				next.ServeHTTP(w, r)
 				return
 			}
-			if user == "" {
-				user = "anonymous"
-			}
-			if err := nethttpaudit.Audit(r, "denied", core.Fields{"method": r.Method}, core.As(user)); err != nil {
+			if err := nethttpaudit.Audit(r, "admin", nil, core.Anonymous(), core.Denied("not an administrator")); err != nil {
 				log.Print(err)
 			}
 			http.Error(w, "not for you", http.StatusForbidden)
@@ -44,8 +40,8 @@ func Example_deniedRequest() {
 	// 200 OK
 	// 403 Forbidden
 	// 403 Forbidden
-	// denied by alice at /admin/users map[method:DELETE]
-	// denied by anonymous at /admin/users map[method:DELETE]
+	// admin by alice denied not an administrator at /admin/users map[]
+	// admin by nobody denied not an administrator at /admin/users map[]
 }
 
 // currentUser stands for what your application knows.

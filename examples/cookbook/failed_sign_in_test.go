@@ -8,20 +8,20 @@ import (
 	"github.com/auditing-go/auditing/nethttpaudit"
 )
 
-// Whoever typed a name has not proved to be that user: the name is a field, and the
-// user is one that stands for nobody. Without As the audit would be cancelled.
+// Whoever typed a name has not proved to be that user: the name is the target, and the
+// actor is nobody. Without Anonymous the audit would be cancelled.
 func Example_failedSignIn() {
 	signIn := func(w http.ResponseWriter, r *http.Request) {
 		name := r.FormValue("name")
-		tag, fields, user := "login", core.Fields(nil), name
+		who, result := core.As(name), core.Succeeded()
 		if r.FormValue("password") != "correct" {
-			tag, fields, user = "login_failed", core.Fields{"claimed": name}, "anonymous"
+			who, result = core.Anonymous(), core.Denied("wrong password")
 		}
-		if err := nethttpaudit.Audit(r, tag, fields, core.As(user)); err != nil {
+		if err := nethttpaudit.Audit(r, "login", nil, who, core.On("user", name), result); err != nil {
 			http.Error(w, "try again", http.StatusServiceUnavailable)
 			return
 		}
-		if tag == "login_failed" {
+		if r.FormValue("password") != "correct" {
 			http.Error(w, "wrong name or password", http.StatusUnauthorized)
 		}
 	}
@@ -34,6 +34,6 @@ func Example_failedSignIn() {
 	// Output:
 	// 401 Unauthorized
 	// 200 OK
-	// login_failed by anonymous at /login map[claimed:alice]
-	// login by alice at /login map[]
+	// login by nobody on user/alice denied wrong password at /login map[]
+	// login by alice on user/alice success  at /login map[]
 }

@@ -45,6 +45,10 @@ func (r *reading) event(p part, row []any) (e core.Event, sound bool) {
 		if err != nil {
 			v = raw // what others have put there is given as it stands
 		}
+		if n := factOf(c); n >= 0 {
+			*facts[n].of(&e), _ = v.(string)
+			continue
+		}
 		if !isBase[c.Name] {
 			if v != nil {
 				e.Fields[c.Name] = v
@@ -77,10 +81,8 @@ func (r *reading) event(p part, row []any) (e core.Event, sound bool) {
 		e.Fields[name] = v
 	}
 	if details != "" && details != "null" {
-		if err := request.ParseDetails([]byte(details)); err != nil {
+		if err := e.ParseDetails([]byte(details)); err != nil {
 			r.warnUnread(p.rel.Name, "audit_request")
-		} else {
-			e.Request = &request
 		}
 	}
 	return e, true

@@ -34,7 +34,8 @@ func isLower(c byte) bool {
 // TableName returns the name of the table for tag: its letters in lower case, and
 // _ for every character that is not a-z, 0-9 or _. It is false for a tag that has
 // no table of its own and shares [Overflow]: one that leaves no letter or digit,
-// is too long, or is a name that the database or this package keeps for itself.
+// is too long, or whose table would have a name that the database keeps for itself, or
+// this package: those that begin with audit_ behind the prefix.
 func TableName(prefix, tag string) (name string, ok bool) {
 	var b strings.Builder
 	b.WriteString(prefix)
@@ -54,7 +55,7 @@ func TableName(prefix, tag string) (name string, ok bool) {
 		}
 	}
 	name = b.String()
-	if !ok || name == prefix+Overflow || strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "sqlite_") {
+	if !ok || isOwn(name[len(prefix):]) || strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "sqlite_") {
 		return "", false
 	}
 	return name, true
@@ -62,7 +63,8 @@ func TableName(prefix, tag string) (name string, ok bool) {
 
 // ColumnName reports whether a field of that name can be a column: letters of
 // ASCII, digits and _, at most [MaxName] of them, and not a name of the columns
-// that every table has or of PostgreSQL's and SQLite's own ones, in any case.
+// that every table has or of PostgreSQL's and SQLite's own ones, nor one that begins
+// with audit_, in any case.
 func ColumnName(field string) bool {
 	if field == "" || len(field) > MaxName {
 		return false
@@ -72,7 +74,7 @@ func ColumnName(field string) bool {
 			return false
 		}
 	}
-	return !reserved[strings.ToLower(field)]
+	return !isOwn(field) && !reserved[strings.ToLower(field)]
 }
 
 var reserved = func() map[string]bool {

@@ -13,6 +13,12 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 	b := Batch{Table: t, Looked: slices.Contains(sv.looked, t.Name), last: t.Name == s.overflowName()}
 	slot := make([]int, len(t.Fields)) // the place among b.Fields, from 1
 	unused := len(slot)
+	for n, at := range t.facts {
+		if at >= 0 && slices.ContainsFunc(indexes, func(i int) bool { return *facts[n].of(&events[i]) != "" }) {
+			slot[at] = -1
+			unused--
+		}
+	}
 	for _, i := range indexes {
 		if unused == 0 {
 			break
@@ -38,6 +44,16 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 		e := &events[i]
 		row := Row{Index: i, Event: e}
 		row.Values, values = values[:len(b.Fields):len(b.Fields)], values[len(b.Fields):]
+		rest := *e
+		for n, at := range t.facts {
+			if at < 0 {
+				continue
+			}
+			if v := facts[n].of(&rest); *v != "" {
+				row.Values[slot[at]-1] = *v
+				*v = ""
+			}
+		}
 		var extra map[string]any
 		for name, v := range e.Fields {
 			if v == nil {
@@ -57,8 +73,8 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 		if extra != nil {
 			row.Extra = sv.arena.json(func(b []byte) []byte { return auditjson.Append(b, extra) })
 		}
-		if e.Request != nil {
-			row.Request = sv.arena.json(func(b []byte) []byte { return e.Request.AppendDetails(b) })
+		if rest.HasDetails() {
+			row.Request = sv.arena.json(rest.AppendDetails)
 		}
 		b.Rows[n] = row
 	}

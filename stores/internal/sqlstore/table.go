@@ -124,11 +124,15 @@ type Table struct {
 
 	byName  map[string]int  // places in Fields
 	byLower map[string]bool // of every column
+	facts   [len(facts)]int // places in Fields, -1 where there is no column
 	total   int
 }
 
 func newTable(rel Relation) *Table {
 	t := &Table{Name: rel.Name, Local: rel.Local(), byName: map[string]int{}, byLower: map[string]bool{}, total: len(rel.Columns)}
+	for n := range t.facts {
+		t.facts[n] = -1
+	}
 	for _, c := range rel.Columns {
 		t.byLower[strings.ToLower(c.Name)] = true
 		if isBase[c.Name] {
@@ -137,7 +141,12 @@ func newTable(rel Relation) *Table {
 		if c.Type != "" {
 			c.Kind = Other
 		}
-		t.byName[c.Name] = len(t.Fields)
+		if n := factOf(c); n >= 0 {
+			t.facts[n] = len(t.Fields)
+		}
+		if !isOwn(c.Name) {
+			t.byName[c.Name] = len(t.Fields)
+		}
 		t.Fields = append(t.Fields, c)
 	}
 	return t
@@ -180,9 +189,17 @@ func fits(v any, k Kind) (any, bool) {
 // noTable is one that is not there yet.
 var noTable = newTable(Relation{Columns: baseColumns})
 
-// missing returns the columns that these events would add to t, in the order of their
-// names. There may be no more than most with those that t has.
+// missing returns the columns that these events would add to t: those of their facts, and
+// those of their fields in the order of their names. There may be no more than most with
+// those that t has.
 func (t *Table) missing(most int, events []core.Event, indexes []int) []Column {
+	var missing []Column
+	for n, at := range t.facts {
+		if at < 0 && !t.byLower[facts[n].column.Name] && t.total+len(missing) < most &&
+			slices.ContainsFunc(indexes, func(i int) bool { return *facts[n].of(&events[i]) != "" }) {
+			missing = append(missing, facts[n].column)
+		}
+	}
 	var kinds map[string]Kind
 	for _, i := range indexes {
 		for name, v := range events[i].Fields {
@@ -197,7 +214,6 @@ func (t *Table) missing(most int, events []core.Event, indexes []int) []Column {
 			}
 		}
 	}
-	var missing []Column
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		if !twin(missing, name) && t.total+len(missing) < most {
 			missing = append(missing, Column{Name: name, Kind: kinds[name]})
