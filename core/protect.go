@@ -5,19 +5,9 @@ import (
 	"maps"
 	"reflect"
 	"strings"
-	"sync"
 
 	"github.com/auditing-go/auditing/core/internal/values"
 )
-
-// maxHiddenNames is how many names of hidden values are warned of.
-const maxHiddenNames = 100
-
-// hiddenNames are those under which Secrets has hidden something.
-type hiddenNames struct {
-	mu     sync.Mutex
-	warned map[string]bool
-}
 
 // protector is Config.Protect as one function, nil when it protects nothing.
 func (r *Recorder) protector() values.Protect {
@@ -64,18 +54,7 @@ func (r *Recorder) protected(f func(string, any) any, secrets bool, name string,
 
 // warnHidden says once a name why its value is not stored.
 func (r *Recorder) warnHidden(name, why string) {
-	name = values.Cut(name, maxTagBytes)
-	h := &r.hidden
-	h.mu.Lock()
-	known := h.warned[name] || len(h.warned) >= maxHiddenNames
-	if !known {
-		if h.warned == nil {
-			h.warned = map[string]bool{}
-		}
-		h.warned[name] = true
-	}
-	h.mu.Unlock()
-	if !known {
+	if name, first := r.hidden.add(name); first {
 		r.logger().Warn("auditing: a value is stored as "+hiddenText, "name", name, "reason", why)
 	}
 }

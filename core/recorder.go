@@ -93,8 +93,9 @@ type Recorder struct {
 	cancelled cancelWarning
 	lost      lostReport
 
-	protect values.Protect // of Config.Protect; nil is none
-	hidden  hiddenNames
+	protect  values.Protect // of Config.Protect; nil is none
+	hidden   onceNames      // under which something was hidden
+	reserved onceNames      // tags that an application should not use
 }
 
 // New returns a recorder that writes to store. [Recorder.Close] closes the store
@@ -186,6 +187,9 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	}
 	if err != nil {
 		return r.fail(tag, err)
+	}
+	if isReserved(tag) {
+		r.warnReserved(tag)
 	}
 	if o.at.IsZero() {
 		o.at = now

@@ -11,11 +11,11 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// Limits of growing. A Save waits for new tables and columns only so long; then
+// Limits of growing. A Save waits for new tables and columns while growing goes on; then
 // the audits go where there is room, and growing goes on behind them.
 const (
-	growWait     = 500 * time.Millisecond // that a Save waits for one table, counted from the first that asked
-	growTimeout  = 10 * time.Second       // for one
+	growWait     = time.Second      // that a Save waits for a table when nothing grows meanwhile
+	growTimeout  = 10 * time.Second // for one
 	minGrowPause = 250 * time.Millisecond
 	maxGrowPause = time.Minute
 )
@@ -31,7 +31,8 @@ type grower struct {
 	jobs    map[string]*growJob
 	queue   []*growJob
 	running bool
-	growing string // the table under way, or the last
+	growing string    // the table under way, or the last
+	grown   time.Time // when the last one was
 	pace    pace
 }
 
@@ -68,19 +69,19 @@ func (g *grower) stop(ctx context.Context) error {
 	})
 }
 
-// want asks for a table with these columns and returns what to wait for, nil when
-// waiting is in vain for now, and until when.
-func (g *grower) want(table string, fields []Column) (done <-chan struct{}, until time.Time) {
+// want asks for a table with these columns and returns it if waiting for it is not in
+// vain for now.
+func (g *grower) want(table string, fields []Column) *growJob {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ctx.Err() != nil {
-		return nil, now
+		return nil
 	}
 	j := g.jobs[table]
 	if j == nil {
 		if len(g.jobs) > g.store.cfg.MaxTables {
-			return nil, now // so many have failed: there is no use in more
+			return nil // so many have failed: there is no use in more
 		}
 		j = &growJob{table: table, asked: now}
 		g.jobs[table] = j
@@ -92,7 +93,7 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 	}
 	if !j.queued {
 		if now.Before(j.resume) {
-			return nil, now
+			return nil
 		}
 		if j.failures == 0 {
 			j.asked = now
@@ -107,13 +108,46 @@ func (g *grower) want(table string, fields []Column) (done <-chan struct{}, unti
 		}
 	}
 	if j.failures > 0 {
-		return nil, now // it may fail again, and that take long
+		return nil // it may fail again, and that take long
 	}
 	last := max(0, len(g.queue)-1) // none is queued when the table grows just now
-	if until = j.asked.Add(growWait); g.pace.due(last, now).After(until) {
-		return nil, now
+	if g.pace.due(last, now).After(now.Add(growWait)) {
+		return nil
 	}
-	return j.done, until
+	return j
+}
+
+// await waits for what was asked for, while growing goes on and until ctx leaves no more
+// than a quarter of its time for writing.
+func (g *grower) await(ctx context.Context, jobs []*growJob) {
+	last := time.Now().Add(growTimeout)
+	if deadline, ok := ctx.Deadline(); ok {
+		last = deadline.Add(-time.Until(deadline) / 4)
+	}
+	for _, j := range jobs {
+		for {
+			g.mu.Lock()
+			done, until := j.done, j.asked.Add(growWait)
+			if going := g.grown.Add(growWait); going.After(until) {
+				until = going
+			}
+			g.mu.Unlock()
+			if until.After(last) {
+				until = last
+			}
+			left := time.Until(until)
+			if left <= 0 {
+				return
+			}
+			select {
+			case <-done:
+			case <-time.After(left):
+				continue
+			case <-ctx.Done():
+			}
+			break
+		}
+	}
 }
 
 // run works through the queue and ends.
@@ -156,6 +190,9 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	j.queued = false
 	close(j.done)
 	j.err = err
+	if err == nil {
+		g.grown = time.Now()
+	}
 	underWay := errors.Is(err, ErrUnderWay)
 	warn := err != nil && !underWay && !j.warned && g.ctx.Err() == nil
 	switch {

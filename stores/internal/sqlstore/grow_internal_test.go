@@ -14,10 +14,47 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// TestNoMoreThanTenTablesGrowWithinASecond, wherever the second begins: all at once,
-// after a lull, and when some have begun already.
+// TestTheFirstTablesOfAProgramAreWaitedFor while they grow, and what does not grow is not.
+func TestTheFirstTablesOfAProgramAreWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		stuck int // which of them never grows
+		wait  time.Duration
+	}{{30, 3 * time.Second}, {3, 300*time.Millisecond + growWait}} {
+		synctest.Test(t, func(t *testing.T) {
+			asked := 0
+			d := &database{grow: func(ctx context.Context, _ string) error {
+				asked++
+				if asked == c.stuck+1 {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				time.Sleep(100 * time.Millisecond)
+				return nil
+			}}
+			s := newStore(t, d)
+			defer s.Close(t.Context())
+			events := make([]core.Event, 30)
+			for i := range events {
+				events[i] = newEvent(fmt.Sprint("tag", i))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			start := time.Now()
+			if err := s.Save(ctx, events); err != nil {
+				t.Error(err)
+			}
+			if waited := time.Since(start); waited != c.wait {
+				t.Errorf("Save waited %v, want %v", waited, c.wait)
+			}
+		})
+	}
+}
+
+// TestNoMoreThanTenTablesGrowWithinASecond once a program has its first ones, wherever the
+// second begins: all at once, after a lull, and when some have begun already.
 func TestNoMoreThanTenTablesGrowWithinASecond(t *testing.T) {
-	for _, tables := range [][]int{{35}, {5, 30}, {9, 3, 25}} {
+	const first = growFree - 1 // beside the overflow table
+	for _, tables := range [][]int{{first, 35}, {first + 5, 30}, {first, 9, 3, 25}} {
 		t.Run(fmt.Sprint(tables), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				grown := make(chan time.Time)
@@ -40,7 +77,7 @@ func TestNoMoreThanTenTablesGrowWithinASecond(t *testing.T) {
 					// The next come when the second that the first of all began is nearly over.
 					<-time.After(950*time.Millisecond - time.Since(starts[0]))
 				}
-				for i := range len(starts) - 10 {
+				for i := growFree; i < len(starts)-10; i++ {
 					if within := starts[i+10].Sub(starts[i]); within < time.Second {
 						t.Errorf("11 tables have begun to grow within %v, the last of them as the %dth", within, i+11)
 					}

@@ -28,6 +28,12 @@ func TestTableName(t *testing.T) {
 		{"", "日本", ""},
 		{"", "audit_overflow", ""},
 		{"", "Audit Overflow", ""},
+		{"", "audit.start", ""},
+		{"", "AUDIT-x", ""},
+		{"a_", "audit_x", ""},
+		{"", "audit", "audit"},
+		{"", "auditor.x", "auditor_x"},
+		{"audit_", "x", "audit_x"},
 		{"a_", "audit_overflow", ""},
 		{"", "a_audit_overflow", "a_audit_overflow"},
 		{"", "pg_class", ""},
@@ -50,7 +56,7 @@ func TestColumnName(t *testing.T) {
 		"a": true, "orderId": true, "order": true, "user": true, "select": true, "id": true, "tag": true, "9c": true, "_": true,
 		"": false, "my-col": false, "my col": false, "größe": false, `a"b`: false, "a.b": false, "a\x00": false,
 		"username": false, "Username": false, "DATETIME": false, "ip": false, "host": false, "path": false,
-		"audit_id": false, "audit_extra": false, "audit_more": true, "ctid": false, "XMIN": false, "tableoid": false,
+		"audit_id": false, "audit_extra": false, "audit_more": false, "Audit_Target": false, "auditor": true, "audit": true, "ctid": false, "XMIN": false, "tableoid": false,
 		strings.Repeat("x", 63): true, strings.Repeat("x", 64): false,
 	} {
 		if got := sqlstore.ColumnName(field); got != want {

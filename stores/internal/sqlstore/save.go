@@ -251,23 +251,20 @@ func (sv *saving) group(todo []int) []*group {
 	return groups
 }
 
-// grow asks for the tables and columns that are missing and waits for them, but
-// not for long.
+// grow asks for the tables and columns that are missing and waits for them while growing
+// goes on.
 func (sv *saving) grow(ctx context.Context, groups []*group) {
 	s := sv.store
-	type awaited struct {
-		done  <-chan struct{}
-		until time.Time
-	}
-	var waits []awaited
+	var jobs []*growJob
 	want := func(table string, fields []Column) {
-		if done, until := s.grower.want(table, fields); done != nil {
-			waits = append(waits, awaited{done, until})
+		if j := s.grower.want(table, fields); j != nil {
+			jobs = append(jobs, j)
 		}
 	}
 	fresh := 0
 	for _, g := range groups {
 		if g.name == "" {
+			sv.becauseOfTags(g.indexes)
 			continue
 		}
 		t := s.catalog.table(g.name)
@@ -291,13 +288,7 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 	if !s.cfg.Fixed && s.catalog.table(s.overflowName()) == nil {
 		want(s.overflowName(), nil)
 	}
-	for _, w := range waits {
-		select {
-		case <-w.done:
-		case <-time.After(time.Until(w.until)):
-		case <-ctx.Done():
-		}
-	}
+	s.grower.await(ctx, jobs)
 }
 
 // missing returns the columns that the events would add to t, which is nil when it is not there.

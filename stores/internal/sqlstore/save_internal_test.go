@@ -136,8 +136,8 @@ func TestSaveDoesNotOutwaitItsContext(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_ = s.Save(ctx, []core.Event{newEvent("ev")})
-		if waited := time.Since(start); waited != given {
-			t.Errorf("Save with %v to live took %v", given, waited)
+		if waited := time.Since(start); waited != given*3/4 {
+			t.Errorf("Save with %v to live waited %v, and has to write yet", given, waited)
 		}
 	})
 }

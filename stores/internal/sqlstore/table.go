@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -175,9 +176,15 @@ func kindOf(v any) Kind {
 
 // fits reports whether a column of kind k keeps v exactly, and as what.
 func fits(v any, k Kind) (any, bool) {
-	if i, ok := v.(int64); ok && k == Float {
-		f := float64(i)
-		return f, i > -1<<53 && i < 1<<53
+	switch n := v.(type) {
+	case int64:
+		if k == Float {
+			return float64(n), n > -1<<53 && n < 1<<53
+		}
+	case float64:
+		if k == Int && n > -1<<53 && n < 1<<53 && n == math.Trunc(n) && !(n == 0 && math.Signbit(n)) {
+			return int64(n), true
+		}
 	}
 	if k == LocalTime {
 		_, ok := v.(time.Time)

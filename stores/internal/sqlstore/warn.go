@@ -35,6 +35,21 @@ type spillReason struct {
 
 func (sv *saving) because(r spillReason) { sv.reasons = append(sv.reasons, r) }
 
+// becauseOfTags gives the reason for events whose tags have no table. The recorder warns of
+// those that are the library's.
+func (sv *saving) becauseOfTags(indexes []int) {
+	for _, i := range indexes {
+		if tag := sv.events[i].Tag; !isLibraryTag(tag) {
+			sv.because(spillReason{[]int{i}, "a tag has no table: its events are stored in audit_overflow", tag,
+				[]any{"tag", tag, "reason", "no table may have its name: use a tag with a letter of a-z or a digit, of no more than 63 bytes with the prefix, that begins neither with audit_ nor with pg_ or sqlite_"}})
+		}
+	}
+}
+
+func isLibraryTag(tag string) bool {
+	return len(tag) > len("audit") && strings.EqualFold(tag[:len("audit")], "audit") && (tag[len("audit")] == '.' || tag[len("audit")] == '_')
+}
+
 // tell warns of what this Save has stored in the overflow table.
 func (sv *saving) tell() {
 	for _, r := range sv.reasons {
