@@ -127,17 +127,25 @@ func (b *backend) adoptColumns(ctx context.Context, conn *sql.Conn, table string
 func (b *backend) adoptIndexes(ctx context.Context, conn *sql.Conn, table string) error {
 	const invalid = `SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 		WHERE i.indrelid = $1::regclass AND NOT i.indisvalid`
-	const valid = `SELECT string_agg(a.attname, ',' ORDER BY k.n) FROM pg_index i
+	const valid = `SELECT string_agg(a.attname, ',' ORDER BY k.n) || CASE WHEN i.indpred IS NULL THEN '' ELSE ' WHERE' END FROM pg_index i
 		CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
 		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-		WHERE i.indrelid = $1::regclass AND i.indisvalid GROUP BY i.indexrelid`
+		WHERE i.indrelid = $1::regclass AND i.indisvalid GROUP BY i.indexrelid, i.indpred IS NULL`
 	name := b.Table(table)
+	relations, err := b.relations(ctx, conn, []string{table})
+	if err != nil || len(relations) == 0 {
+		return err
+	}
+	indexes := indexesOf(sqlstore.Targets(relations[0].Columns))
 	broken, err := texts(ctx, conn, invalid, b.args(name)...)
 	if err != nil {
 		return err
 	}
-	for _, index := range broken {
-		if _, err := conn.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+b.Table(index)); err != nil {
+	for _, index := range indexes {
+		if !slices.Contains(broken, indexName(index.purpose, table)) {
+			continue // somebody else may be making it
+		}
+		if _, err := conn.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+b.Table(indexName(index.purpose, table))); err != nil {
 			return err
 		}
 	}
@@ -145,14 +153,15 @@ func (b *backend) adoptIndexes(ctx context.Context, conn *sql.Conn, table string
 	if err != nil {
 		return err
 	}
-	for _, index := range []struct{ kind, columns string }{
-		{"UNIQUE INDEX", "audit_id"}, {"INDEX", "datetime"}, {"INDEX", "username,datetime"},
-	} {
-		if slices.Contains(have, index.columns) {
+	for n, index := range indexes {
+		if slices.Contains(have, index.key) {
 			continue
 		}
-		columns := `"` + strings.ReplaceAll(index.columns, ",", `", "`) + `"`
-		s := "CREATE " + index.kind + " CONCURRENTLY ON " + name + " (" + columns + ")"
+		kind := "INDEX"
+		if n == 0 {
+			kind = "UNIQUE INDEX"
+		}
+		s := "CREATE " + kind + " CONCURRENTLY IF NOT EXISTS " + sqlstore.Quote(indexName(index.purpose, table)) + " ON " + name + " " + index.on
 		if _, err := conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
@@ -196,11 +205,22 @@ func (b *backend) backfill(ctx context.Context, conn *sql.Conn, table string) er
 	}
 }
 
-// resumeBackfill goes on with tables whose taking over was interrupted after
-// their indexes were made. What cannot be done now is done at the next start.
-func (b *backend) resumeBackfill(ctx context.Context) {
+// resume goes on with tables whose taking over was interrupted after their indexes were
+// made, or before they had those of a new column. What cannot be done now is done at the
+// next start.
+func (b *backend) resume(ctx context.Context) {
 	if b.cfg.Fixed {
 		return
+	}
+	// Those that got the column of a target, and the program ended before they had its index.
+	unindexed, _ := texts(ctx, b.pool, `SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+		WHERE c.relnamespace = to_regnamespace(quote_ident($1)) AND c.relkind = 'r' AND a.attname = $2 AND NOT a.attisdropped
+		AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum AND i.indisvalid)`,
+		b.args(b.cfg.Schema, sqlstore.Target.Name)...)
+	for _, table := range unindexed {
+		if strings.HasPrefix(table, b.cfg.Prefix) {
+			b.startTakeOver(table)
+		}
 	}
 	relations, err := b.relations(ctx, b.pool, nil)
 	if err != nil {

@@ -60,12 +60,14 @@ func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields
 		return err
 	}
 	var statements []string
+	targets := false
 	switch {
 	case rel == nil:
 		statements = b.create(table, sqlstore.Lacking(sqlstore.BaseColumns(), fields, maxColumns))
 	case rel.Ours():
 		if lacking := sqlstore.Lacking(rel.Columns, fields, maxColumns); len(lacking) > 0 {
 			statements = []string{b.AddColumns(table, lacking)}
+			targets = sqlstore.Targets(lacking)
 		}
 	case rel.Adoptable():
 		// It is finished outside this transaction, which would hold up its readers.
@@ -77,7 +79,13 @@ func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields
 			return err // growing says which table and columns
 		}
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if targets {
+		b.startTakeOver(table) // for the indexes: a large table must not be locked meanwhile
+	}
+	return nil
 }
 
 // lockAndLook takes the lock for growing and reads the catalogue under it.
@@ -97,20 +105,45 @@ func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*s
 
 // create returns the statements that make a table and its indexes where they are missing.
 func (b *backend) create(table string, fields []sqlstore.Column) []string {
-	name := b.Table(table)
-	return []string{
-		sqlstore.CreateTable(name, "PRIMARY KEY", fields),
-		"CREATE INDEX IF NOT EXISTS " + indexName("audit_time_", table) + " ON " + name + ` ("datetime")`,
-		"CREATE INDEX IF NOT EXISTS " + indexName("audit_user_", table) + " ON " + name + ` ("username", "datetime")`,
+	statements := []string{sqlstore.CreateTable(b.Table(table), "PRIMARY KEY", fields)}
+	for _, i := range indexesOf(sqlstore.Targets(fields))[1:] {
+		statements = append(statements, "CREATE INDEX IF NOT EXISTS "+sqlstore.Quote(indexName(i.purpose, table))+" ON "+b.Table(table)+" "+i.on)
 	}
+	return statements
 }
 
-// indexName returns the quoted name of an index: IF NOT EXISTS wants one.
+// index is one that a table has.
+type index struct {
+	purpose string // begins its name
+	key     string // its columns, and WHERE when not all rows are in it
+	on      string
+}
+
+// indexesOf returns the indexes of a table, the key first; targets says that it has the column
+// of [sqlstore.Target].
+func indexesOf(targets bool) []index {
+	all := []index{
+		{"audit_id_", "audit_id", `("audit_id")`},
+		{"audit_time_", "datetime", `("datetime")`},
+		{"audit_user_", "username,datetime", `("username", "datetime")`},
+	}
+	if targets {
+		all = append(all,
+			index{"audit_target_", "audit_target,datetime WHERE", `("audit_target", "datetime" DESC) WHERE "audit_target" IS NOT NULL`},
+			index{"audit_diverted_", "datetime WHERE", `("datetime") WHERE "audit_target" IS NULL AND ` + diverted})
+	}
+	return all
+}
+
+// diverted says that a target stands in audit_request.
+const diverted = `"audit_request" ? 'target'`
+
+// indexName returns the name of an index: IF NOT EXISTS wants one.
 func indexName(purpose, table string) string {
 	if name := purpose + table; len(name) <= sqlstore.MaxName {
-		return sqlstore.Quote(name)
+		return name
 	}
-	return sqlstore.Quote(fmt.Sprintf("%s%.32s_%016x", purpose, table, uint64(lockKey(purpose, table))))
+	return fmt.Sprintf("%s%.32s_%016x", purpose, table, uint64(lockKey(purpose, table)))
 }
 
 // DDL implements [sqlstore.Backend].

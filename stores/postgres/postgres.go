@@ -172,7 +172,7 @@ func (b *backend) start(ctx context.Context) (*sqlstore.Store, error) {
 		Prefix: b.cfg.Prefix, Fixed: b.cfg.Fixed, MaxTables: b.cfg.MaxTables, MaxColumns: b.cfg.MaxColumns, Logger: b.cfg.Logger,
 	})
 	if err == nil {
-		b.resumeBackfill(ctx)
+		b.resume(ctx)
 	}
 	return s, err
 }

@@ -226,18 +226,19 @@ func (b *backend) Moment(t time.Time, k sqlstore.Kind) string {
 // Odd implements [sqlstore.Backend].
 func (b *backend) Odd() sqlstore.Odd { return sqlstore.Odd{} }
 
-// Extra implements [sqlstore.Backend].
-func (b *backend) Extra(name string, v any, param func(any, sqlstore.Kind) string) string {
+// Member implements [sqlstore.Backend].
+func (b *backend) Member(object, name string, v any, param func(any, sqlstore.Kind) string) string {
 	if strings.HasPrefix(name, "$") {
 		return "" // its name in the JSON may be another
 	}
-	field := `"audit_extra" -> ` + literal(name)
+	object = sqlstore.Quote(object)
+	field := object + " -> " + literal(name)
 	like := func(v any) string { return param(string(auditjson.Append(nil, v)), sqlstore.JSON) }
 	switch v := v.(type) {
 	case nil:
 		return "coalesce(jsonb_typeof(" + field + "), 'null') = 'null'"
 	case string, bool, int64, uint64:
-		return `"audit_extra" @> ` + like(map[string]any{name: v})
+		return object + " @> " + like(map[string]any{name: v})
 	case float64:
 		if low, high := math.Nextafter(v, math.Inf(-1)), math.Nextafter(v, math.Inf(1)); !math.IsInf(low, 0) && !math.IsInf(high, 0) && !math.IsNaN(v) {
 			// A number of more digits may read back as this one.
@@ -248,6 +249,9 @@ func (b *backend) Extra(name string, v any, param func(any, sqlstore.Kind) strin
 	}
 	return "jsonb_typeof(" + field + ") IN ('object', 'number')"
 }
+
+// Diverted implements [sqlstore.Backend].
+func (b *backend) Diverted() string { return diverted }
 
 // Value implements [sqlstore.Backend].
 func (b *backend) Value(raw any, k sqlstore.Kind) (any, error) {

@@ -166,7 +166,7 @@ func BenchmarkDrain(b *testing.B) {
 		for _, e := range readSome(b, store, some) {
 			r := e.Request
 			list = append(list, row{
-				e.User, e.Time, r.IP, r.Host, r.Path, e.ID.String(), e.Tag, string(r.AppendDetails(nil)), nil,
+				e.User, e.Time, r.IP, r.Host, r.Path, e.ID.String(), e.Tag, string(e.AppendDetails(nil)), nil,
 				e.Fields["order"].(int64), 9.5, "refund", true,
 			})
 		}

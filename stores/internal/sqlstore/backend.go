@@ -68,9 +68,13 @@ type Backend interface {
 	// Odd says which rows lie among the others although their datetime or audit_id is
 	// none that orders as times and ids do.
 	Odd() Odd
-	// Extra is a condition on at least the rows whose audit_extra has v as the field
-	// name, nil when it lacks it, and few others; "" when SQL cannot tell. param adds an argument.
-	Extra(name string, v any, param func(v any, k Kind) string) string
+	// Member is a condition on at least the rows whose object, audit_extra or audit_request,
+	// has v as the field name, nil when it lacks it, and few others; "" when SQL cannot tell.
+	// param adds an argument.
+	Member(object, name string, v any, param func(v any, k Kind) string) string
+	// Diverted is the condition of the index that goes with [Target]: a target stands in
+	// audit_request.
+	Diverted() string
 	// Value returns what Select read as a normalised value.
 	Value(raw any, k Kind) (any, error)
 	// WhyUnread sorts the error of a Query: Stale means that a table is locked or not

@@ -26,13 +26,7 @@ func (r *reading) conditions(p part, s span, args *params) (where []string) {
 		}
 		where = append(where, cond)
 	}
-	if r.q.User != "" {
-		cond := "1 = 0"
-		if c, ok := p.byName["username"]; ok {
-			cond = r.backend.Typed(Quote(c.Name), Text) + " = " + args.share("user", r.q.User, Text)
-		}
-		where = append(where, cond)
-	}
+	where = append(where, r.factConditions(p, args)...)
 	for _, name := range slices.Sorted(maps.Keys(r.q.Fields)) {
 		if cond := r.fieldCondition(p.source, name, r.q.Fields[name], args.add); cond != "" {
 			where = append(where, cond)
@@ -43,9 +37,9 @@ func (r *reading) conditions(p part, s span, args *params) (where []string) {
 
 // fieldCondition finds at least the rows whose field is v.
 func (s *Store) fieldCondition(src *source, name string, v any, param func(any, Kind) string) string {
-	extra := s.extraCondition(src, name, v, param)
+	extra := s.memberCondition(src, "audit_extra", name, v, param)
 	c, ok := src.byName[name]
-	if ok = ok && !isBase[name]; !ok {
+	if ok = ok && !isBase[name] && factOf(c) < 0; !ok {
 		return extra
 	}
 	column := Quote(name)
@@ -70,12 +64,12 @@ func (s *Store) fieldCondition(src *source, name string, v any, param func(any, 
 	return "(" + column + " = " + param(fitted, c.Kind) + " OR " + extra + ")"
 }
 
-// extraCondition finds at least the rows that have v in audit_extra; for a nil v those
-// that have nothing there, "" when that cannot be told.
-func (s *Store) extraCondition(src *source, name string, v any, param func(any, Kind) string) string {
-	c, ok := src.byName["audit_extra"]
+// memberCondition finds at least the rows that have v as the field name of the object in a
+// column; for a nil v those that have nothing there, "" when that cannot be told.
+func (s *Store) memberCondition(src *source, object, name string, v any, param func(any, Kind) string) string {
+	c, ok := src.byName[object]
 	if ok && c.Type == "" {
-		if cond := s.backend.Extra(name, v, param); cond != "" {
+		if cond := s.backend.Member(object, name, v, param); cond != "" {
 			return cond
 		}
 	}
@@ -83,7 +77,7 @@ func (s *Store) extraCondition(src *source, name string, v any, param func(any, 
 	case v == nil:
 		return ""
 	case ok:
-		return `"audit_extra" IS NOT NULL`
+		return Quote(object) + " IS NOT NULL"
 	}
 	return "1 = 0"
 }

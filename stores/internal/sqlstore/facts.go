@@ -1,7 +1,10 @@
 package sqlstore
 
 import (
+	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
 )
@@ -42,4 +45,71 @@ func factOf(c Column) int {
 func isOwn(column string) bool {
 	const prefix = "audit_"
 	return len(column) >= len(prefix) && strings.EqualFold(column[:len(prefix)], prefix)
+}
+
+// Target is the column of what it was done to. With it a table gets an index on it and
+// datetime, and one on datetime of the rows whose target stands in audit_request.
+var Target = facts[targetFact].column
+
+const targetFact = 3
+
+// Targets reports whether the target's column is among some.
+func Targets(columns []Column) bool { return slices.Contains(columns, Target) }
+
+// factConditions are those of the query on what an event says beside its fields, and on its
+// request.
+func (r *reading) factConditions(p part, args *params) (where []string) {
+	if r.q.ID != uuid.Nil {
+		where = append(where, r.idOf(p)+" = "+args.share("event", r.q.ID, UUID))
+	}
+	if c, ok := p.byName["username"]; ok && r.q.Anonymous {
+		where = append(where, "("+r.typed(c)+" = '' OR "+Quote(c.Name)+" IS NULL)")
+	}
+	for _, c := range []struct{ column, text string }{{"username", r.q.User}, {"ip", r.q.IP}} {
+		if c.text != "" {
+			where = append(where, r.textCondition(p, c.column, c.text, args))
+		}
+	}
+	if r.q.RequestID != "" {
+		where = append(where, r.memberCondition(p.source, "audit_request", "id", r.q.RequestID, args.add))
+	}
+	for n, f := range facts {
+		text := f.asked(r.q)
+		if text == "" {
+			continue
+		}
+		in := func() string { return r.memberCondition(p.source, "audit_request", f.detail, text, args.add) }
+		column := Quote(f.column.Name)
+		switch _, ok := p.byName[f.column.Name]; {
+		case !ok:
+			where = append(where, in())
+		case n == targetFact && p.diverted:
+			where = append(where, column+" IS NULL", r.backend.Diverted(), in())
+		case n == targetFact:
+			where = append(where, r.textCondition(p, f.column.Name, text, args))
+		default:
+			where = append(where, "("+r.textCondition(p, f.column.Name, text, args)+" OR "+column+" IS NULL AND "+in()+")")
+		}
+	}
+	return where
+}
+
+// textCondition finds the rows with a text in a column.
+func (r *reading) textCondition(p part, column, text string, args *params) string {
+	c, ok := p.byName[column]
+	if !ok {
+		return "1 = 0"
+	}
+	return r.typed(c) + " = " + args.share(column, text, Text)
+}
+
+// split returns the part twice when what is asked for may stand in its column or be diverted
+// to audit_request: each has an index.
+func (r *reading) split(p part) []part {
+	if _, ok := p.byName[Target.Name]; !ok || r.q.Target == "" || p.odd {
+		return []part{p}
+	}
+	diverted := p
+	diverted.diverted = true
+	return []part{p, diverted}
 }

@@ -148,8 +148,9 @@ func (r *reading) wantsOdd() bool {
 // part is what is read of a source: its odd rows, or all others.
 type part struct {
 	*source
-	odd    bool
-	newest time.Time // nothing in it is newer
+	odd      bool
+	newest   time.Time // nothing in it is newer
+	diverted bool      // only the rows whose target is not in its column
 }
 
 // place is one in the order of rows: the time and the id, or what the row has instead.
@@ -177,9 +178,9 @@ const (
 func (r *reading) fill(ctx context.Context, sources []*source) error {
 	var sound, odd []part
 	for _, src := range sources {
-		sound = append(sound, part{src, false, endOfTime})
+		sound = append(sound, r.split(part{source: src, newest: endOfTime})...)
 		if r.wantsOdd() {
-			odd = append(odd, part{src, true, noTime})
+			odd = append(odd, part{source: src, odd: true, newest: noTime})
 		}
 	}
 	r.few = len(sources) <= fewParts

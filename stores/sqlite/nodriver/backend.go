@@ -139,13 +139,17 @@ func (b *backend) Grow(ctx context.Context, table string, fields []sqlstore.Colu
 			return err
 		}
 		if len(found) == 0 {
-			_, err := conn.ExecContext(ctx, b.create(table, sqlstore.Lacking(sqlstore.BaseColumns(), fields, maxColumns)))
-			return err
+			fields := sqlstore.Lacking(sqlstore.BaseColumns(), fields, maxColumns)
+			if _, err := conn.ExecContext(ctx, b.create(table, fields)); err != nil {
+				return err
+			}
+			return b.indexTargets(ctx, conn, table, fields)
 		}
 		if !found[0].Ours() {
 			return nil
 		}
-		for _, add := range b.adds(table, sqlstore.Lacking(found[0].Columns, fields, maxColumns)) {
+		lacking := sqlstore.Lacking(found[0].Columns, fields, maxColumns)
+		for _, add := range b.adds(table, lacking) {
 			// A column that SQLite does not take must not stand in the way of the others.
 			if _, err := conn.ExecContext(ctx, add); isOutage(err) {
 				return err
@@ -153,9 +157,43 @@ func (b *backend) Grow(ctx context.Context, table string, fields []sqlstore.Colu
 				failed = errors.Join(failed, fmt.Errorf("%s: %w", add, err))
 			}
 		}
-		return nil
+		return b.indexTargets(ctx, conn, table, lacking)
 	})
 	return errors.Join(err, failed)
+}
+
+// targetIndexes are those that go with the column of a target. Unlike those of create they
+// are no constraints, as they do not hold all rows.
+var targetIndexes = []struct{ purpose, on string }{
+	{"audit_target_", ` ("audit_target", "datetime", "audit_id") WHERE "audit_target" IS NOT NULL`},
+	{"audit_diverted_", ` ("datetime", "audit_id") WHERE "audit_target" IS NULL AND ` + diverted},
+}
+
+// diverted says that a target stands in audit_request.
+const diverted = `instr("audit_request", '"target":')`
+
+// indexTargets makes them if the table has just got the column. A table that was renamed has
+// kept the names of its own.
+func (b *backend) indexTargets(ctx context.Context, conn *sql.Conn, table string, fields []sqlstore.Column) error {
+	if !sqlstore.Targets(fields) {
+		return nil
+	}
+	for _, index := range targetIndexes {
+		name := index.purpose + table
+		for n, taken := 2, true; ; n++ {
+			if err := conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE lower(name) = ?)", name).Scan(&taken); err != nil {
+				return err
+			}
+			if !taken {
+				break
+			}
+			name = fmt.Sprint(index.purpose, table, "_", n)
+		}
+		if _, err := conn.ExecContext(ctx, "CREATE INDEX "+sqlstore.Quote(name)+" ON "+b.Table(table)+index.on); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // create makes the indexes as constraints: these need no names, which stay behind
@@ -175,7 +213,13 @@ func (b *backend) adds(table string, fields []sqlstore.Column) []string {
 
 // DDL implements [sqlstore.Backend].
 func (b *backend) DDL(table string, fields []sqlstore.Column) string {
-	return b.create(table, fields) + ";"
+	statements := b.create(table, fields) + ";"
+	if sqlstore.Targets(fields) {
+		for _, index := range targetIndexes {
+			statements += "\nCREATE INDEX IF NOT EXISTS " + sqlstore.Quote(index.purpose+table) + " ON " + b.Table(table) + index.on + ";"
+		}
+	}
+	return statements
 }
 
 // AddColumns implements [sqlstore.Backend].
@@ -248,25 +292,26 @@ func hexes(n int) string { return strings.Repeat("[0-9a-f]", n) }
 // Odd implements [sqlstore.Backend].
 func (b *backend) Odd() sqlstore.Odd { return odd }
 
-// Extra implements [sqlstore.Backend]. Reading JSON is slow, so that the text is searched first
+// Member implements [sqlstore.Backend]. Reading JSON is slow, so that the text is searched first
 // for what must be in it, unless there are escapes.
-func (b *backend) Extra(name string, v any, param func(any, sqlstore.Kind) string) string {
+func (b *backend) Member(object, name string, v any, param func(any, sqlstore.Kind) string) string {
 	if !plain(name) || strings.HasPrefix(name, "$") {
 		return ""
 	}
+	object = sqlstore.Quote(object)
 	path := param(`$."`+name+`"`, sqlstore.Text)
-	isOf := func(types string) string { return `json_type("audit_extra", ` + path + `) IN (` + types + `)` }
+	isOf := func(types string) string { return "json_type(" + object + ", " + path + ") IN (" + types + ")" }
 	valid := func(condition, otherwise string) string {
-		return `CASE WHEN json_valid("audit_extra") THEN ` + condition + ` ELSE ` + otherwise + ` END`
+		return "CASE WHEN json_valid(" + object + ") THEN " + condition + " ELSE " + otherwise + " END"
 	}
-	has := func(text string) string { return `instr("audit_extra", ` + text + `)` }
+	has := func(text string) string { return "instr(" + object + ", " + text + ")" }
 	between := func(v float64) string {
-		return `json_extract("audit_extra", ` + path + `) BETWEEN ` + param(math.Nextafter(v, math.Inf(-1)), sqlstore.Float) +
+		return "json_extract(" + object + ", " + path + ") BETWEEN " + param(math.Nextafter(v, math.Inf(-1)), sqlstore.Float) +
 			" AND " + param(math.Nextafter(v, math.Inf(1)), sqlstore.Float)
 	}
 	switch v := v.(type) {
 	case nil:
-		return valid(`coalesce(json_type("audit_extra", `+path+`), 'null') = 'null'`, "1")
+		return valid("coalesce(json_type("+object+", "+path+"), 'null') = 'null'", "1")
 	case bool:
 		word := "'" + strconv.FormatBool(v) + "'"
 		return "(" + has(word) + " AND " + valid(isOf(word), "0") + ")"
@@ -275,7 +320,7 @@ func (b *backend) Extra(name string, v any, param func(any, sqlstore.Kind) strin
 			return valid(isOf("'text'"), "0") // which may stand for something else
 		}
 		text := param(v, sqlstore.Text)
-		condition := valid(`json_extract("audit_extra", `+path+`) = `+text, "0")
+		condition := valid("json_extract("+object+", "+path+") = "+text, "0")
 		if v != "" && plain(v) {
 			condition = "(" + has(text) + " OR " + has(`'\'`) + ") AND " + condition
 		}
@@ -297,6 +342,9 @@ func (b *backend) Extra(name string, v any, param func(any, sqlstore.Kind) strin
 	}
 	return valid(isOf("'object', 'integer', 'real'"), "0")
 }
+
+// Diverted implements [sqlstore.Backend].
+func (b *backend) Diverted() string { return diverted }
 
 // plain reports whether a text stands in JSON, and in a path, as it is.
 func plain(s string) bool {
