@@ -174,15 +174,15 @@ func TestARefusalIsWarnedOf(t *testing.T) {
 	rec := record(t, open(t, dsn, postgres.Config{Logger: l.logger()}))
 	audit := func(secret string) {
 		t.Helper()
-		if err := rec.Audit(t.Context(), "ev", core.Fields{"secret": secret}, core.As("me")); err != nil {
+		if err := rec.Audit(t.Context(), "ev", core.Fields{"detail": secret}, core.As("me")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	audit("a")
-	d.exec(`ALTER TABLE ev ADD CONSTRAINT short CHECK (length(secret) < 3)`)
+	d.exec(`ALTER TABLE ev ADD CONSTRAINT short CHECK (length(detail) < 3)`)
 	audit("hidden")
 	audit("hidden too")
-	d.exec(`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no %', NEW.secret; END$$; CREATE TRIGGER no BEFORE INSERT ON ev FOR EACH ROW EXECUTE FUNCTION no()`)
+	d.exec(`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no %', NEW.detail; END$$; CREATE TRIGGER no BEFORE INSERT ON ev FOR EACH ROW EXECUTE FUNCTION no()`)
 	audit("hidden")
 	for _, reason := range []string{"SQLSTATE 23514 of constraint short", "SQLSTATE P0001"} {
 		if n := strings.Count(l.String(), `table=ev reason="`+reason+`"`); n != 1 {

@@ -60,14 +60,21 @@ func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields
 		return err
 	}
 	var statements []string
-	targets := false
+	large := false // so that its indexes are not made while it is locked
 	switch {
 	case rel == nil:
 		statements = b.create(table, sqlstore.Lacking(sqlstore.BaseColumns(), fields, maxColumns))
 	case rel.Ours():
 		if lacking := sqlstore.Lacking(rel.Columns, fields, maxColumns); len(lacking) > 0 {
 			statements = []string{b.AddColumns(table, lacking)}
-			targets = sqlstore.Targets(lacking)
+			if sqlstore.Targets(lacking) {
+				if err := tx.QueryRowContext(ctx, "SELECT pg_table_size($1::regclass) > $2", b.args(b.Table(table), maxLockedBytes)...).Scan(&large); err != nil {
+					return err
+				}
+				if !large {
+					statements = append(statements, b.createIndexes(table, indexesOf(true)[3:])...)
+				}
+			}
 		}
 	case rel.Adoptable():
 		// It is finished outside this transaction, which would hold up its readers.
@@ -82,11 +89,15 @@ func (b *backend) grow(ctx context.Context, conn *sql.Conn, table string, fields
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if targets {
-		b.startTakeOver(table) // for the indexes: a large table must not be locked meanwhile
+	if large {
+		b.startTakeOver(table)
 	}
 	return nil
 }
+
+// maxLockedBytes is how large a table may be that is locked while its indexes are made: that
+// takes some tenths of a second.
+const maxLockedBytes = 64 << 20
 
 // lockAndLook takes the lock for growing and reads the catalogue under it.
 func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*sqlstore.Relation, error) {
@@ -106,8 +117,13 @@ func (b *backend) lockAndLook(ctx context.Context, tx *sql.Tx, table string) (*s
 // create returns the statements that make a table and its indexes where they are missing.
 func (b *backend) create(table string, fields []sqlstore.Column) []string {
 	statements := []string{sqlstore.CreateTable(b.Table(table), "PRIMARY KEY", fields)}
-	for _, i := range indexesOf(sqlstore.Targets(fields))[1:] {
-		statements = append(statements, "CREATE INDEX IF NOT EXISTS "+sqlstore.Quote(indexName(i.purpose, table))+" ON "+b.Table(table)+" "+i.on)
+	return append(statements, b.createIndexes(table, indexesOf(sqlstore.Targets(fields))[1:])...)
+}
+
+func (b *backend) createIndexes(table string, indexes []index) []string {
+	statements := make([]string, len(indexes))
+	for n, i := range indexes {
+		statements[n] = "CREATE INDEX IF NOT EXISTS " + sqlstore.Quote(indexName(i.purpose, table)) + " ON " + b.Table(table) + " " + i.on
 	}
 	return statements
 }

@@ -276,7 +276,7 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		case s.cfg.Fixed && t == nil:
 			sv.because(spillReason{g.indexes, "a table is missing: the events are stored in audit_overflow", g.name, []any{"table", g.name, "statement", s.backend.DDL(g.name, missing)}})
 		case s.cfg.Fixed:
-			s.warnOnce("columns are missing: their values are stored in audit_extra", g.name+"."+columnNames(missing),
+			s.warnOnce("columns are missing: their values are stored in audit_extra or audit_request", g.name+"."+columnNames(missing),
 				"table", g.name, "statement", s.backend.AddColumns(g.name, missing))
 		case t != nil:
 			want(g.name, missing)

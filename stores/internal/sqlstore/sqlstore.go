@@ -91,14 +91,14 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 }
 
 // DDL returns the statements that make what is missing of the table for tag with columns
-// for fields.
+// for fields, and for what an event says beside them.
 func (s *Store) DDL(tag string, fields core.Fields) string {
 	e := core.Event{Tag: tag, Fields: fields}.Normalize(0)
 	name, ok := s.tableName(e.Tag)
 	if !ok {
 		return s.backend.DDL(s.overflowName(), nil)
 	}
-	return s.backend.DDL(name, noTable.missing(s.cfg.MaxColumns, []core.Event{e}, []int{0}))
+	return s.backend.DDL(name, s.declared("", e))
 }
 
 func (s *Store) logger() *slog.Logger { return cmp.Or(s.cfg.Logger, slog.Default()) }

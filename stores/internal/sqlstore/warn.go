@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -41,10 +42,12 @@ func (sv *saving) becauseOfTags(indexes []int) {
 	for _, i := range indexes {
 		if tag := sv.events[i].Tag; !isLibraryTag(tag) {
 			sv.because(spillReason{[]int{i}, "a tag has no table: its events are stored in audit_overflow", tag,
-				[]any{"tag", tag, "reason", "no table may have its name: use a tag with a letter of a-z or a digit, of no more than 63 bytes with the prefix, that begins neither with audit_ nor with pg_ or sqlite_"}})
+				[]any{"tag", fmt.Sprintf("%.100s", tag), "reason", "no table may have its name: " + tagAdvice}})
 		}
 	}
 }
+
+const tagAdvice = "use a tag with a letter of a-z or a digit, of no more than 63 bytes with the prefix, that begins neither with audit_ nor with pg_ or sqlite_"
 
 func isLibraryTag(tag string) bool {
 	return len(tag) > len("audit") && strings.EqualFold(tag[:len("audit")], "audit") && (tag[len("audit")] == '.' || tag[len("audit")] == '_')
