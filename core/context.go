@@ -26,8 +26,9 @@ type Origin interface {
 	// User returns who is acting; "" is nobody. An error, [ErrRequestOver] among
 	// them, fails the audit: it never passes for nobody.
 	User(ctx context.Context) (string, error)
-	// Request returns from where, nil outside a request. It must not change afterwards.
-	Request(ctx context.Context) *Request
+	// Request returns from where, nil outside a request. It must not change afterwards. An
+	// error fails the audit.
+	Request(ctx context.Context) (*Request, error)
 }
 
 type contextKey struct{}
@@ -218,4 +219,4 @@ type fixedOrigin struct {
 
 func (o *fixedOrigin) User(context.Context) (string, error)         { return o.user, o.err }
 func (o *fixedOrigin) Impersonator(context.Context) (string, error) { return o.actor, nil }
-func (o *fixedOrigin) Request(context.Context) *Request             { return o.request }
+func (o *fixedOrigin) Request(context.Context) (*Request, error)    { return o.request, nil }

@@ -44,8 +44,8 @@ func newMemory() *memory { return &memory{known: map[uuid.UUID]bool{}} }
 type session struct{ user string }
 
 func (s session) User(context.Context) (string, error) { return s.user, nil }
-func (s session) Request(context.Context) *core.Request {
-	return &core.Request{Path: "/refund", IP: "203.0.113.9"}
+func (s session) Request(context.Context) (*core.Request, error) {
+	return &core.Request{Path: "/refund", IP: "203.0.113.9"}, nil
 }
 
 func ExampleRecorder_Audit() {

@@ -286,7 +286,7 @@ func impersonatorOf(ctx context.Context, origin Origin) (actor string, err error
 
 func requestOf(ctx context.Context, origin Origin) (request *Request, err error) {
 	defer recovered("describing the request", &err)
-	return origin.Request(ctx), nil
+	return origin.Request(ctx)
 }
 
 // recovered, when deferred, turns a panic of somebody else's code into *err.

@@ -21,11 +21,11 @@ type testOrigin struct {
 
 func (o testOrigin) User(ctx context.Context) (string, error) { return o.user(ctx) }
 
-func (o testOrigin) Request(ctx context.Context) *Request {
+func (o testOrigin) Request(ctx context.Context) (*Request, error) {
 	if o.request == nil {
-		return &Request{Path: "/refund"}
+		return &Request{Path: "/refund"}, nil
 	}
-	return o.request(ctx)
+	return o.request(ctx), nil
 }
 
 func signedBy(user string) testOrigin {

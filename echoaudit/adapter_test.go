@@ -3,6 +3,7 @@ package echoaudit_test
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"testing"
 
 	contrib "github.com/labstack/echo-contrib/session"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/echoaudit"
-	"github.com/auditing-go/auditing/nethttpaudit"
 	"github.com/auditing-go/auditing/nethttpaudit/adaptertest"
 )
 
@@ -19,6 +19,7 @@ func TestAdapter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			adaptertest.Run(t, adaptertest.Adapter{
 				FindsSessions: true,
+				Route:         "/*",
 				New:           func(setup adaptertest.Setup) http.Handler { return newServer(setup, sessionsInside) },
 			})
 		})
@@ -82,8 +83,14 @@ func options(setup adaptertest.Setup) []echoaudit.Option {
 	if setup.User != nil {
 		opts = append(opts, echoaudit.User(func(c echo.Context) (string, error) { return setup.User(c.Request()) }))
 	}
+	if setup.Impersonator != nil {
+		opts = append(opts, echoaudit.Impersonator(func(c echo.Context) (string, error) { return setup.Impersonator(c.Request()) }))
+	}
 	if setup.RequestID != nil {
-		opts = append(opts, nethttpaudit.RequestID(setup.RequestID))
+		opts = append(opts, echoaudit.RequestID(func(c echo.Context) string { return setup.RequestID(c.Request()) }))
+	}
+	if setup.ClientIP != nil {
+		opts = append(opts, echoaudit.ClientIP(func(c echo.Context) (netip.Addr, error) { return setup.ClientIP(c.Request()) }))
 	}
 	if setup.TrustedProxies != nil {
 		opts = append(opts, echoaudit.TrustedProxies(setup.TrustedProxies...))

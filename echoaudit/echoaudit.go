@@ -35,6 +35,7 @@ var framework = &nethttpaudit.Framework{
 	Sessions: func(c any, name string) []nethttpaudit.FoundSession {
 		return contrib.Sessions(c.(echo.Context).Get(contrib.Key), name)
 	},
+	Route:    func(c any) string { return c.(echo.Context).Path() },
 	Copy:     copyContext,
 	ClientIP: extractedIP,
 	Header: func(c any) http.Header {
@@ -76,6 +77,21 @@ func TrustedProxies(prefixes ...netip.Prefix) Option {
 // f itself may only audit with [core.As].
 func User(f func(echo.Context) (string, error)) Option {
 	return nethttpaudit.ContextUser(f)
+}
+
+// Impersonator says who really acts when somebody works in another user's account. See
+// [nethttpaudit.Impersonator]; f gets a copy of the context, as with [User].
+func Impersonator(f func(echo.Context) (string, error)) Option {
+	return nethttpaudit.ContextImpersonator(f)
+}
+
+// RequestID takes the request's ID from f. See [nethttpaudit.RequestID].
+func RequestID(f func(echo.Context) string) Option { return nethttpaudit.ContextRequestID(f) }
+
+// ClientIP takes the client's address from f. See [nethttpaudit.ClientIP] for when a header
+// may be believed.
+func ClientIP(f func(echo.Context) (netip.Addr, error)) Option {
+	return nethttpaudit.ContextClientIP(f)
 }
 
 // Middleware lets the handlers behind it audit to rec. See

@@ -104,8 +104,8 @@ func TestReadmeQueries(t *testing.T) {
 type proxied struct{}
 
 func (proxied) User(context.Context) (string, error) { return "alice", nil }
-func (proxied) Request(context.Context) *core.Request {
-	return &core.Request{Path: "/refund", Host: "example.org", IP: "203.0.113.9", Peer: "10.1.0.1", Forwarded: "203.0.113.9"}
+func (proxied) Request(context.Context) (*core.Request, error) {
+	return &core.Request{Path: "/refund", Host: "example.org", IP: "203.0.113.9", Peer: "10.1.0.1", Forwarded: "203.0.113.9"}, nil
 }
 
 // TestReadmeGrants gives a role what the README says and nothing else, on tables that

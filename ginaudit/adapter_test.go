@@ -3,6 +3,7 @@ package ginaudit_test
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"os"
 	"testing"
 
@@ -12,7 +13,6 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/ginaudit"
-	"github.com/auditing-go/auditing/nethttpaudit"
 	"github.com/auditing-go/auditing/nethttpaudit/adaptertest"
 )
 
@@ -29,7 +29,7 @@ func TestAdapter(t *testing.T) {
 		"fallback":         func(s adaptertest.Setup) http.Handler { return newServer(s, true, sessionsOutside) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			adaptertest.Run(t, adaptertest.Adapter{FindsSessions: true, New: server})
+			adaptertest.Run(t, adaptertest.Adapter{FindsSessions: true, Route: "/*path", New: server})
 		})
 	}
 }
@@ -95,8 +95,14 @@ func options(setup adaptertest.Setup) []ginaudit.Option {
 	if setup.User != nil {
 		opts = append(opts, ginaudit.User(func(c *gin.Context) (string, error) { return setup.User(c.Request) }))
 	}
+	if setup.Impersonator != nil {
+		opts = append(opts, ginaudit.Impersonator(func(c *gin.Context) (string, error) { return setup.Impersonator(c.Request) }))
+	}
 	if setup.RequestID != nil {
-		opts = append(opts, nethttpaudit.RequestID(setup.RequestID))
+		opts = append(opts, ginaudit.RequestID(func(c *gin.Context) string { return setup.RequestID(c.Request) }))
+	}
+	if setup.ClientIP != nil {
+		opts = append(opts, ginaudit.ClientIP(func(c *gin.Context) (netip.Addr, error) { return setup.ClientIP(c.Request) }))
 	}
 	if setup.TrustedProxies != nil {
 		opts = append(opts, ginaudit.TrustedProxies(setup.TrustedProxies...))

@@ -37,6 +37,7 @@ var framework = &nethttpaudit.Framework{
 		}
 		return nil
 	},
+	Route: func(c any) string { return c.(*gin.Context).FullPath() },
 	Copy: func(c any, r *http.Request, _ func(func())) any {
 		own := c.(*gin.Context).Copy()
 		own.Request = r
@@ -74,6 +75,21 @@ func TrustedProxies(prefixes ...netip.Prefix) Option {
 // f itself may only audit with [core.As].
 func User(f func(*gin.Context) (string, error)) Option {
 	return nethttpaudit.ContextUser(f)
+}
+
+// Impersonator says who really acts when somebody works in another user's account. See
+// [nethttpaudit.Impersonator]; f gets a copy of the context, as with [User].
+func Impersonator(f func(*gin.Context) (string, error)) Option {
+	return nethttpaudit.ContextImpersonator(f)
+}
+
+// RequestID takes the request's ID from f. See [nethttpaudit.RequestID].
+func RequestID(f func(*gin.Context) string) Option { return nethttpaudit.ContextRequestID(f) }
+
+// ClientIP takes the client's address from f. See [nethttpaudit.ClientIP] for when a header
+// may be believed.
+func ClientIP(f func(*gin.Context) (netip.Addr, error)) Option {
+	return nethttpaudit.ContextClientIP(f)
 }
 
 // Middleware lets the handlers behind it audit to rec. See

@@ -57,8 +57,14 @@ func options(setup adaptertest.Setup) []nethttpaudit.Option {
 	if setup.User != nil {
 		opts = append(opts, nethttpaudit.User(setup.User))
 	}
+	if setup.Impersonator != nil {
+		opts = append(opts, nethttpaudit.Impersonator(setup.Impersonator))
+	}
 	if setup.RequestID != nil {
 		opts = append(opts, nethttpaudit.RequestID(setup.RequestID))
+	}
+	if setup.ClientIP != nil {
+		opts = append(opts, nethttpaudit.ClientIP(setup.ClientIP))
 	}
 	if setup.TrustedProxies != nil {
 		opts = append(opts, nethttpaudit.TrustedProxies(setup.TrustedProxies...))

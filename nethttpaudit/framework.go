@@ -28,6 +28,9 @@ type Framework struct {
 	// Header returns the response's header, in which a layer outside may have put the
 	// request's ID. It is asked only by Begin; nil is none. Optional.
 	Header func(c any) http.Header
+	// Route returns the pattern that the framework has matched, "" when none has. It is asked
+	// by Begin, and for audits that are given c. Optional.
+	Route func(c any) string
 	// Copy returns a copy of c whose request is r. It outlives the request: what it
 	// takes from c later it reads in a function given to live, which does not run it
 	// once that may be another request's, and then fails the audit. Required unless c is always nil.
@@ -85,6 +88,9 @@ func (a *Adapter) Begin(c any, r *http.Request) (*http.Request, *Origin) {
 	o := newOrigin(a, c, r)
 	if a.framework.Header != nil {
 		o.made = idIn(a.framework.Header(c))
+	}
+	if a.framework.Route != nil {
+		o.route = a.framework.Route(c)
 	}
 	o.inner = r.WithContext(o)
 	if a.framework.InPlace { // then the copy keeps what arrived
@@ -173,5 +179,5 @@ func (h *handed) Value(key any) any {
 // brokenOrigin fails each audit that does not name its user.
 type brokenOrigin struct{ err error }
 
-func (o brokenOrigin) User(context.Context) (string, error)  { return "", o.err }
-func (o brokenOrigin) Request(context.Context) *core.Request { return nil }
+func (o brokenOrigin) User(context.Context) (string, error)           { return "", o.err }
+func (o brokenOrigin) Request(context.Context) (*core.Request, error) { return nil, nil }

@@ -34,6 +34,7 @@ type lookup struct {
 	origin    *Origin
 	framework *Framework
 	ctx       context.Context // of the audit
+	via       *handed         // what that was made with, nil for one by a context alone
 	deadline  time.Time
 	request   *http.Request         // the current one
 	c         any                   // the framework's context, nil when it is not the request's any more
@@ -56,22 +57,44 @@ func (o *Origin) User(ctx context.Context) (user string, err error) {
 			return outer.User(ctx)
 		}
 	}
+	return o.first(ctx, o.adapter.settings.users)
+}
+
+// Impersonator looks up who acts as the user that is signed in, "" when that one does.
+func (o *Origin) Impersonator(ctx context.Context) (string, error) {
+	own := o.adapter.settings.impersonators
+	if len(own) > 0 {
+		return o.first(ctx, own)
+	}
+	if !o.adapter.hasUsers {
+		if outer := o.outer(); outer != nil && !o.Over() {
+			return outer.Impersonator(ctx)
+		}
+	}
+	return "", nil
+}
+
+// first returns what the first of the sources says that knows anybody.
+func (o *Origin) first(ctx context.Context, sources []userSource) (user string, err error) {
 	l, err := o.lookup(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		l.end(context.Canceled)
-		o.mu.Lock()
-		o.lookups--
-		o.mu.Unlock()
-	}()
-	for _, source := range o.adapter.settings.users {
+	defer o.end(l)
+	for _, source := range sources {
 		if user, err = source(l); err != nil || user != "" {
 			return user, err
 		}
 	}
 	return "", nil
+}
+
+// end lets go of a lookup.
+func (o *Origin) end(l *lookup) {
+	l.end(context.Canceled)
+	o.mu.Lock()
+	o.lookups--
+	o.mu.Unlock()
 }
 
 func (o *Origin) lookup(ctx context.Context) (*lookup, error) {
@@ -90,6 +113,7 @@ func (o *Origin) lookup(ctx context.Context) (*lookup, error) {
 		l.deadline = time.Now().Add(core.DefaultTimeout)
 	}
 	via, _ := ctx.Value(handedKey{}).(*handed)
+	l.via = via
 	if via != nil && via.request != nil {
 		l.request = via.request
 		if via.c != nil && via.framework == l.framework {

@@ -1,8 +1,6 @@
 package nethttpaudit
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -15,9 +13,11 @@ import (
 type Option func(*settings)
 
 type settings struct {
-	users     []userSource
-	proxies   trustedProxies
-	requestID func(context.Context) string
+	users         []userSource
+	impersonators []userSource
+	proxies       trustedProxies
+	requestID     requestSource[string]
+	clientIP      requestSource[netip.Addr]
 }
 
 // userSource looks up who acts; "" is nobody.
@@ -85,42 +85,69 @@ func SessionUser(store sessions.Store, name string, paths ...string) Option {
 // f runs on a goroutine of its own, with a copy of the request without its body and
 // copies of its sessions: the audit does not wait longer than it has time for.
 func User(f func(*http.Request) (string, error)) Option {
-	return userOption(f, func(_ *lookup, r *http.Request) (*http.Request, error) { return r, nil })
+	return func(s *settings) { s.users = append(s.users, ofCopy("User", f)) }
 }
 
 // ContextUser is User for the adapter of a framework with its own context type
 // C: f gets what the adapter gave to [Adapter.Begin].
 func ContextUser[C any](f func(C) (string, error)) Option {
-	return userOption(f, func(l *lookup, r *http.Request) (own C, err error) {
+	return func(s *settings) { s.users = append(s.users, ofContextCopy("User", f)) }
+}
+
+// Impersonator says who really acts when somebody works in the account of another user, such
+// as an administrator of the support; "" is nobody else. That one becomes the event's User,
+// and the user that is signed in becomes its OnBehalfOf. f is given and asked the same as that
+// of [User], after it; several options are asked in their order.
+//
+//	nethttpaudit.Impersonator(func(r *http.Request) (string, error) {
+//		session, err := store.Get(r, "session")
+//		admin, _ := session.Values["impersonator"].(string)
+//		return admin, err
+//	})
+func Impersonator(f func(*http.Request) (string, error)) Option {
+	return func(s *settings) { s.impersonators = append(s.impersonators, ofCopy("Impersonator", f)) }
+}
+
+// ContextImpersonator is Impersonator for the adapter of a framework with its own context type C.
+func ContextImpersonator[C any](f func(C) (string, error)) Option {
+	return func(s *settings) { s.impersonators = append(s.impersonators, ofContextCopy("Impersonator", f)) }
+}
+
+// ofCopy asks f with a copy of the request.
+func ofCopy(option string, f func(*http.Request) (string, error)) userSource {
+	return asking(option, f, func(_ *lookup, r *http.Request) (*http.Request, error) { return r, nil })
+}
+
+// ofContextCopy asks f with a copy of the framework's context.
+func ofContextCopy[C any](option string, f func(C) (string, error)) userSource {
+	return asking(option, f, func(l *lookup, r *http.Request) (own C, err error) {
 		c, err := l.context(r)
 		if err != nil {
 			return own, err
 		}
 		own, ok := c.(C)
 		if !ok {
-			err = fmt.Errorf("a User option of another adapter was given to %s.Middleware: use %[1]s.User", l.framework.Package)
+			err = fmt.Errorf("a %s option of another adapter was given to %s.Middleware: use %[2]s.%[1]s", option, l.framework.Package)
 		}
 		return own, err
 	})
 }
 
-// userOption asks f, given what argument makes of a copy of the request.
-func userOption[A any](f func(A) (string, error), argument func(*lookup, *http.Request) (A, error)) Option {
-	return func(s *settings) {
-		s.users = append(s.users, func(l *lookup) (string, error) {
-			if f == nil {
-				return "", errors.New("the function given to User is nil")
-			}
-			a, err := argument(l, l.copiesOfSessions())
-			if err != nil {
-				return "", err
-			}
-			user, err := await(l, f, a)
-			if lost := l.lost.Load(); lost != nil {
-				return "", *lost
-			}
-			return user, err
-		})
+// asking asks f, given what argument makes of a copy of the request.
+func asking[A any](option string, f func(A) (string, error), argument func(*lookup, *http.Request) (A, error)) userSource {
+	return func(l *lookup) (string, error) {
+		if f == nil {
+			return "", errNilOption(option)
+		}
+		a, err := argument(l, l.copiesOfSessions())
+		if err != nil {
+			return "", err
+		}
+		user, err := await(l, f, a)
+		if lost := l.lost.Load(); lost != nil {
+			return "", *lost
+		}
+		return user, err
 	}
 }
 

@@ -1,10 +1,8 @@
 package nethttpaudit
 
 import (
-	"cmp"
 	"context"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/gorilla/sessions"
@@ -24,6 +22,7 @@ type Origin struct {
 	path      string
 	forwarded []string
 	made      string // the request's ID that a layer outside made
+	route     string // that the framework had matched by then
 	// clientIP is the framework's own rule, nil without one.
 	clientIP func(*http.Request) string
 	inner    *http.Request // as it was handed on
@@ -92,32 +91,6 @@ func (o *Origin) look() bool {
 	}
 	o.looks.Add(1)
 	return true
-}
-
-// Request returns from where the request came. The facts are those that arrived;
-// the user agent and the request's ID are read when first asked for.
-func (o *Origin) Request(ctx context.Context) *core.Request {
-	id := o.requestID(ctx)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.request == nil {
-		o.request = &core.Request{
-			Path: o.path, Host: hostOnly(o.entry.Host), Method: o.entry.Method,
-			IP: o.client(), Peer: peer(o.entry.RemoteAddr), Forwarded: joinForwarded(o.forwarded),
-			UserAgent: o.entry.Header.Get("User-Agent"), ID: cmp.Or(id, idIn(o.entry.Header)),
-		}
-	}
-	return o.request
-}
-
-// client returns the client's address.
-func (o *Origin) client() string {
-	if o.clientIP != nil {
-		if ip, ok := parseHop(strings.TrimSpace(o.clientIP(o.entry))); ok {
-			return ip.String()
-		}
-	}
-	return o.adapter.settings.proxies.clientIP(o.entry.RemoteAddr, o.forwarded)
 }
 
 // End says that the handler has returned. From now on the user is not known any

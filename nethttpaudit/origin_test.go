@@ -199,9 +199,12 @@ func TestEndTwice(t *testing.T) {
 	if _, err := origin.User(t.Context()); !errors.Is(err, core.ErrRequestOver) {
 		t.Errorf("User after the end: %v", err)
 	}
-	first := origin.Request(t.Context())
-	if first.Path != "/x" || origin.Request(t.Context()) != first {
-		t.Errorf("request %+v is not kept", first)
+	first, err := origin.Request(t.Context())
+	if err != nil || first.Path != "/x" {
+		t.Fatalf("request %+v, %v", first, err)
+	}
+	if again, err := origin.Request(t.Context()); err != nil || again != first {
+		t.Errorf("request %+v is not kept: %+v, %v", first, again, err)
 	}
 }
 

@@ -42,7 +42,7 @@ type handler struct{}
 
 func (handler) User(context.Context) (string, error) { return user, nil }
 
-func (handler) Request(context.Context) *core.Request { return request }
+func (handler) Request(context.Context) (*core.Request, error) { return request, nil }
 
 var request = &core.Request{Path: "/refund", Host: "shop.example", IP: "203.0.113.9", Method: "POST", Peer: "203.0.113.9", UserAgent: "curl/8"}
 

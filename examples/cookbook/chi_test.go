@@ -1,6 +1,8 @@
 package cookbook
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 
@@ -11,13 +13,15 @@ import (
 	"github.com/auditing-go/auditing/nethttpaudit"
 )
 
+var chiRequestID = nethttpaudit.RequestID(func(r *http.Request) string { return middleware.GetReqID(r.Context()) })
+
 // chi is built on http.Handler, so package nethttpaudit is its adapter. chi's request ID,
 // made outside, is recorded as well.
 func Example_chi() {
 	rec := newTrail()
 	r := chi.NewRouter()
 	r.Use(middleware.RequestID)
-	r.Use(nethttpaudit.Middleware(rec, signedIn("alice"), nethttpaudit.RequestID(middleware.GetReqID)))
+	r.Use(nethttpaudit.Middleware(rec, signedIn("alice"), chiRequestID))
 	r.Post("/orders/{order}/refund", func(w http.ResponseWriter, r *http.Request) {
 		err := nethttpaudit.Audit(r, "refund", core.Fields{"order": chi.URLParam(r, "order")})
 		if err != nil {
@@ -26,8 +30,13 @@ func Example_chi() {
 	})
 
 	send(r, httptest.NewRequest("POST", "/orders/A-1/refund", nil))
+	page, err := rec.Read(context.Background(), core.Query{})
+	for _, e := range page.Events {
+		fmt.Println(e.Request.Route, e.Request.ID != "", err)
+	}
 	show(rec)
 	// Output:
 	// 200 OK
+	// /orders/{order}/refund true <nil>
 	// refund by alice at /orders/A-1/refund map[order:A-1]
 }

@@ -10,8 +10,8 @@ import (
 // job is the Origin of work that no request began.
 type job string
 
-func (j job) User(context.Context) (string, error)  { return "job:" + string(j), nil }
-func (j job) Request(context.Context) *core.Request { return nil }
+func (j job) User(context.Context) (string, error)           { return "job:" + string(j), nil }
+func (j job) Request(context.Context) (*core.Request, error) { return nil, nil }
 
 // deleteOld is called by handlers and by the job: it audits with its context, and need
 // not know who acts.

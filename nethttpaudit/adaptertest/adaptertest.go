@@ -28,6 +28,8 @@ type Adapter struct {
 	// FindsSessions says that the framework has a session middleware, which the
 	// adapter finds; New installs it when Setup.Contrib is set.
 	FindsSessions bool
+	// Route is the pattern by which New routes all requests, "" without a router.
+	Route string
 }
 
 // Setup is one server, with the adapter's options in neutral terms. An option
@@ -44,8 +46,11 @@ type Setup struct {
 	User func(*http.Request) (string, error)
 	// TrustedProxies is the option of that name; given with none when it is empty but not nil.
 	TrustedProxies []netip.Prefix
-	// RequestID is the option of that name.
-	RequestID func(context.Context) string
+	// Impersonator, RequestID and ClientIP are the options of those names, to be given the
+	// framework's current request.
+	Impersonator func(*http.Request) (string, error)
+	RequestID    func(*http.Request) string
+	ClientIP     func(*http.Request) (netip.Addr, error)
 	// Contrib is the store and name for the framework's own session middleware.
 	Contrib *SessionUser
 	// Around holds the options of another Middleware around this one.
@@ -85,7 +90,7 @@ type Call struct {
 // real HTTP with real cookies, on a server of its own.
 func Run(t *testing.T, a Adapter) {
 	t.Helper()
-	for _, group := range [][]adapterCase{userCases, sessionCases, requestCases, lifeCases, lookupCases, nestedCases} {
+	for _, group := range [][]adapterCase{userCases, sessionCases, requestCases, lifeCases, lookupCases, nestedCases, impersonatorCases} {
 		for _, c := range group {
 			if c.contrib && !a.FindsSessions {
 				continue

@@ -16,6 +16,10 @@ var requestCases = []adapterCase{
 	{name: "facts of the request", run: facts},
 	{name: "request ID that a layer outside made", run: madeRequestID},
 	{name: "request ID from the context", run: requestIDInContext},
+	{name: "trace id", run: trace},
+	{name: "route", run: route},
+	{name: "client IP that an option says", run: clientIPOption},
+	{name: "options that fail", run: brokenRequestOptions},
 	{name: "percent-encoded paths", run: encodedPaths},
 	{name: "host without port", run: hosts},
 	{name: "a layer inside copies and rewrites the request", run: rewrittenCopy},
@@ -50,7 +54,7 @@ func facts(t *testing.T, a Adapter) {
 	r.Header.Set("X-Request-ID", "req-7")
 	r.Header.Set("X-Forwarded-For", "203.0.113.7")
 	want := core.Request{
-		Path: "/some/path", Host: "example.com", IP: "203.0.113.7", Method: "POST",
+		Route: a.Route, Path: "/some/path", Host: "example.com", IP: "203.0.113.7", Method: "POST",
 		Peer: "127.0.0.1", Forwarded: "203.0.113.7", UserAgent: "browser/1.0", ID: "req-7",
 	}
 	if got := s.asked(rec, r); got != want {

@@ -44,8 +44,8 @@ func requestIDInContext(t *testing.T, a Adapter) {
 	rec, inner := audittest.New(t), "inner-1"
 	s := newSite(t, a, Setup{
 		Recorder: rec.Recorder(),
-		RequestID: func(ctx context.Context) string {
-			id, _ := ctx.Value(userKey{}).(string)
+		RequestID: func(r *http.Request) string {
+			id, _ := r.Context().Value(userKey{}).(string)
 			return id
 		},
 		Inner: func(r *http.Request) *http.Request { return withUser(r, inner) },
