@@ -22,9 +22,9 @@ func appendDocument(dst []byte, e core.Event, labels bool) []byte {
 		dst = append(dst, `,"labels":`...)
 		dst, unsearchable = appendLabels(dst, e.Fields)
 	}
-	dst = append(dst, `,"audit":{"micros":`...)
-	dst = appendInt(dst, e.Time.UnixMicro())
+	dst = appendAudit(dst, e)
 	if r := e.Request; r != nil {
+		dst = appendFact(dst, `,"route":`, r.Route)
 		dst = appendFact(dst, `,"peer":`, r.Peer)
 		dst = appendFact(dst, `,"forwarded":`, r.Forwarded)
 	}
@@ -46,22 +46,45 @@ func appendSize(dst []byte, start int) []byte {
 	return append(dst, "}}\n"...)
 }
 
+// ecsVersion is the version of the Elastic Common Schema by which the names outside of audit,
+// labels and tag are those of its fields.
+const ecsVersion = "9.4.0"
+
 // appendWhoAndWhat begins a document with what every form of it holds.
 func appendWhoAndWhat(dst []byte, e core.Event) []byte {
 	dst = append(dst, `{"@timestamp":`...)
 	dst = auditjson.AppendTime(dst, e.Time)
-	dst = append(dst, `,"tag":`...)
+	dst = append(dst, `,"ecs":{"version":"`+ecsVersion+`"},"tag":`...)
 	tagStart := len(dst)
 	dst = auditjson.AppendString(dst, e.Tag)
 	tagEnd := len(dst)
-	dst = append(dst, `,"event":{"action":`...)
+	dst = append(dst, `,"event":{"kind":"event","action":`...)
 	dst = append(dst, dst[tagStart:tagEnd]...)
 	dst = append(dst, `,"id":"`...)
-	dst = appendID(dst, e.ID)
-	dst = append(dst, `"},"user":{"name":`...)
+	dst = append(appendID(dst, e.ID), '"')
+	switch e.Outcome { // ECS knows no denied as an outcome
+	case core.OutcomeSuccess:
+		dst = append(dst, `,"outcome":"success"`...)
+	case core.OutcomeFailure:
+		dst = append(dst, `,"outcome":"failure"`...)
+	case core.OutcomeDenied:
+		dst = append(dst, `,"outcome":"failure","type":["denied"]`...)
+	}
+	dst = appendFact(dst, `,"reason":`, e.Reason)
+	dst = append(dst, `},"user":{"name":`...)
 	dst = auditjson.AppendString(dst, e.User)
+	dst = appendIn(dst, `,"effective":{"name":`, e.OnBehalfOf)
 	dst = append(dst, '}')
-	return dst
+	dst = appendIn(dst, `,"organization":{"id":`, e.Tenant)
+	return appendIn(dst, `,"service":{"name":`, e.Service)
+}
+
+// appendAudit begins the object of what the schema has no names for.
+func appendAudit(dst []byte, e core.Event) []byte {
+	dst = append(dst, `,"audit":{"micros":`...)
+	dst = appendInt(dst, e.Time.UnixMicro())
+	dst = appendFact(dst, `,"target":`, e.Target)
+	return appendFact(dst, `,"outcome":`, string(e.Outcome))
 }
 
 // appendRequest writes url always, so that a request that says nothing can be told
@@ -71,10 +94,7 @@ func appendRequest(dst []byte, r *core.Request) []byte {
 	dst = auditjson.AppendString(dst, r.Path)
 	dst = appendFact(dst, `,"domain":`, r.Host)
 	dst = append(dst, '}')
-	if r.IP != "" {
-		dst = append(dst, `,"source":{"ip":`...)
-		dst = append(auditjson.AppendString(dst, r.IP), '}')
-	}
+	dst = appendIn(dst, `,"source":{"ip":`, r.IP)
 	if r.Method != "" || r.ID != "" {
 		dst = append(dst, `,"http":{"request":{`...)
 		start := len(dst)
@@ -87,11 +107,8 @@ func appendRequest(dst []byte, r *core.Request) []byte {
 		}
 		dst = append(dst, "}}"...)
 	}
-	if r.UserAgent != "" {
-		dst = append(dst, `,"user_agent":{"original":`...)
-		dst = append(auditjson.AppendString(dst, r.UserAgent), '}')
-	}
-	return dst
+	dst = appendIn(dst, `,"trace":{"id":`, r.Trace)
+	return appendIn(dst, `,"user_agent":{"original":`, r.UserAgent)
 }
 
 func appendFact(dst []byte, key, value string) []byte {
@@ -101,13 +118,20 @@ func appendFact(dst []byte, key, value string) []byte {
 	return auditjson.AppendString(append(dst, key...), value)
 }
 
+// appendIn appends a fact that is alone in its object.
+func appendIn(dst []byte, key, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return append(appendFact(dst, key, value), '}')
+}
+
 // appendDeadLetter appends the document under which e is kept when the server takes no
 // other: nothing in it depends on what the event holds but its length.
 func appendDeadLetter(dst []byte, e core.Event, index, reason string) []byte {
 	start := len(dst)
 	dst = appendWhoAndWhat(dst, e)
-	dst = append(dst, `,"audit":{"micros":`...)
-	dst = appendInt(dst, e.Time.UnixMicro())
+	dst = appendAudit(dst, e)
 	dst = append(dst, `,"unsearchable":true,"refused":{"time":`...)
 	dst = auditjson.AppendTime(dst, time.Now())
 	dst = append(dst, `,"index":`...)

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/auditing-go/auditing/core"
 )
 
 // health is about what others do to the cluster: templates that are deleted or
@@ -68,7 +66,7 @@ func (s *Store) review(ctx context.Context) {
 	}
 	slices.Sort(async)
 	s.warn("durability", strings.Join(async, ", "), "auditing: the server acknowledges audits before they are on disk: set index.translog.durability to request", "indices", async)
-	if _, unfit, err := s.unfitIndices(ctx, core.Query{Tag: "any", User: "any"}); err == nil {
+	if _, unfit, err := s.unfitIndices(ctx, allQuestions); err == nil {
 		s.warnUnfit(unfit)
 	}
 }
@@ -134,7 +132,7 @@ func (s *Store) simulate(ctx context.Context, index string) (t simulated, err er
 func (s *Store) reviewTemplate(index string, next simulated) {
 	ours := templateName(s.cfg.Index)
 	what := ""
-	for _, f := range neededFields {
+	for _, f := range neededFor(allQuestions) {
 		if next.Template.Mappings.at(f.name) == f.kind {
 			continue
 		}
@@ -150,17 +148,31 @@ func (s *Store) reviewTemplate(index string, next simulated) {
 		"index", index, "reason", what)
 }
 
-// neededFields are those that Read filters and sorts by.
-var neededFields = []struct{ name, kind string }{
-	{"audit.micros", "long"}, {"event.id", "keyword"}, {"tag", "keyword"}, {"user.name", "keyword"},
+// neededField is one that Read filters or sorts by.
+type neededField struct{ name, kind string }
+
+// neededFor are the fields that a Read with these questions needs.
+func neededFor(asked questions) []neededField {
+	fields := []neededField{{"audit.micros", "long"}, {"event.id", "keyword"}}
+	for i, c := range conditions {
+		if asked&(1<<i) != 0 {
+			fields = append(fields, neededField{c.field, c.kind})
+		}
+	}
+	return fields
 }
 
-// unfitIndices lists the open indices, and tells of each in which q cannot be answered,
-// why. Nothing is known to whoever may not read.
-func (s *Store) unfitIndices(ctx context.Context, q core.Query) (open []string, _ map[string]string, _ error) {
+// unfitIndices lists the open indices, and tells of each in which the questions cannot be
+// answered, why. Nothing is known to whoever may not read.
+func (s *Store) unfitIndices(ctx context.Context, asked questions) (open []string, _ map[string]string, _ error) {
+	needed := neededFor(asked)
+	names := make([]string, len(needed))
+	for i, f := range needed {
+		names[i] = f.name
+	}
 	a, err := s.ask(ctx, request{
 		method: http.MethodGet, path: "/" + s.everywhere() + "/_field_caps",
-		query: "fields=audit.micros,event.id,tag,user.name&include_unmapped=true&ignore_unavailable=true&allow_no_indices=true",
+		query: "fields=" + strings.Join(names, ",") + "&include_unmapped=true&ignore_unavailable=true&allow_no_indices=true",
 	})
 	if err != nil {
 		return nil, nil, err
@@ -191,10 +203,7 @@ func (s *Store) unfitIndices(ctx context.Context, q core.Query) (open []string, 
 			}
 		}
 	}
-	for _, f := range neededFields {
-		if f.name == "tag" && q.Tag == "" || f.name == "user.name" && q.User == "" {
-			continue
-		}
+	for _, f := range needed {
 		if found.Fields[f.name] == nil {
 			note(nil, f.name+" is "+unmapped)
 		}

@@ -132,12 +132,12 @@ func TestDocument(t *testing.T) {
 	e := eightFields()
 	e.Fields = core.Fields{"order": 42, "big": uint64(math.MaxUint64), "": 1, "a.": 2, "$x": math.NaN()}
 	got := string(appendDocument(nil, e, false))
-	const want = `{"@timestamp":"2026-11-23T01:02:03.000004Z","tag":"refund",` +
-		`"event":{"action":"refund","id":"0198c0de-0000-7000-8000-000000000001"},"user":{"name":"alice"},` +
+	const want = `{"@timestamp":"2026-11-23T01:02:03.000004Z","ecs":{"version":"9.4.0"},"tag":"refund",` +
+		`"event":{"kind":"event","action":"refund","id":"0198c0de-0000-7000-8000-000000000001"},"user":{"name":"alice"},` +
 		`"url":{"path":"/refund","domain":"shop.example"},"source":{"ip":"203.0.113.9"},` +
 		`"http":{"request":{"method":"POST","id":"7f3a"}},"user_agent":{"original":"curl/8"},` +
 		`"audit":{"micros":1795395723000004,"peer":"10.0.0.1","forwarded":"203.0.113.9","unsearchable":true,` +
-		`"fields":{"":1,"$$x":{"$float":"NaN"},"a.":2,"big":18446744073709551615,"order":42},"size":500}}` + "\n"
+		`"fields":{"":1,"$$x":{"$float":"NaN"},"a.":2,"big":18446744073709551615,"order":42},"size":541}}` + "\n"
 	if got != want {
 		t.Errorf("the document is\n%swant\n%s", got, want)
 	}
@@ -190,7 +190,8 @@ func FuzzDocument(f *testing.F) {
 	f.Add("a\r\n", "é", "a..b", strings.Repeat("é", 600), "\x7f", int64(0), 1e300, int64(-60_000_000_000_000_000))
 	f.Fuzz(func(t *testing.T, tag, user, name, text, path string, n int64, x float64, micros int64) {
 		e := core.Event{
-			Tag: tag, User: user, Time: time.UnixMicro(micros), Request: &core.Request{Path: path, UserAgent: text, ID: name},
+			Tag: tag, User: user, OnBehalfOf: text, Target: path, Outcome: core.Outcome(name), Reason: tag, Tenant: text, Service: name,
+			Time: time.UnixMicro(micros), Request: &core.Request{Path: path, UserAgent: text, ID: name, Route: tag, Trace: user},
 			Fields: core.Fields{name: text, "n": n, "x": x, "deep": map[string]any{name: []any{text, n, nil, []byte(text)}}},
 		}.Normalize(0)
 		for _, form := range []func() []byte{

@@ -9,12 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 const (
@@ -239,14 +235,10 @@ func (r *reading) warnForeign() {
 func filterOf(q core.Query, labels bool) []any {
 	// What others write beside us is no event.
 	filter := []any{object{"exists": object{"field": "audit.micros"}}}
-	term := func(field, value string) {
-		filter = append(filter, object{"term": object{field: object{"value": value}}})
-	}
-	if q.Tag != "" {
-		term("tag", q.Tag)
-	}
-	if q.User != "" {
-		term("user.name", q.User)
+	for _, c := range conditions {
+		if value, ok := c.of(q); ok {
+			filter = append(filter, c.clause(value))
+		}
 	}
 	bounds := object{}
 	if !q.From.IsZero() {
@@ -298,79 +290,4 @@ func plainName(name string) bool {
 		}
 	}
 	return true
-}
-
-// document is what appendDocument and appendDeadLetter write.
-type document struct {
-	Timestamp string `json:"@timestamp"`
-	Tag       string `json:"tag"`
-	Event     struct {
-		ID string `json:"id"`
-	} `json:"event"`
-	User struct {
-		Name string `json:"name"`
-	} `json:"user"`
-	URL *struct {
-		Path   string `json:"path"`
-		Domain string `json:"domain"`
-	} `json:"url"`
-	Source struct {
-		IP string `json:"ip"`
-	} `json:"source"`
-	HTTP struct {
-		Request struct {
-			Method string `json:"method"`
-			ID     string `json:"id"`
-		} `json:"request"`
-	} `json:"http"`
-	UserAgent struct {
-		Original string `json:"original"`
-	} `json:"user_agent"`
-	Audit struct {
-		Micros    *int64          `json:"micros"`
-		Peer      string          `json:"peer"`
-		Forwarded string          `json:"forwarded"`
-		Fields    json.RawMessage `json:"fields"`
-		Original  string          `json:"original"`
-	} `json:"audit"`
-}
-
-var errForeign = errors.New("it was not written by this package")
-
-// parseDocument returns the event of a document.
-func parseDocument(source []byte) (core.Event, error) {
-	var d document
-	if err := json.Unmarshal(source, &d); err != nil {
-		return core.Event{}, errForeign
-	}
-	if d.Audit.Original != "" {
-		var e core.Event
-		if err := e.UnmarshalJSON([]byte(d.Audit.Original)); err != nil || e.ID == uuid.Nil {
-			return core.Event{}, errForeign
-		}
-		return e, nil
-	}
-	id, err := uuid.Parse(d.Event.ID)
-	if err != nil || d.Audit.Micros == nil {
-		return core.Event{}, errForeign
-	}
-	e := core.Event{ID: id, Tag: d.Tag, User: d.User.Name, Time: time.UnixMicro(*d.Audit.Micros).UTC(), Fields: core.Fields{}}
-	if d.URL != nil {
-		e.Request = &core.Request{
-			Path: d.URL.Path, Host: d.URL.Domain, IP: d.Source.IP, Method: d.HTTP.Request.Method, Peer: d.Audit.Peer,
-			Forwarded: d.Audit.Forwarded, UserAgent: d.UserAgent.Original, ID: d.HTTP.Request.ID,
-		}
-	}
-	if len(d.Audit.Fields) > 0 {
-		v, err := auditjson.Parse(d.Audit.Fields)
-		if err != nil {
-			return core.Event{}, err
-		}
-		fields, ok := v.(map[string]any)
-		if !ok {
-			return core.Event{}, errForeign
-		}
-		e.Fields = fields
-	}
-	return e, nil
 }

@@ -29,7 +29,7 @@ type searched struct {
 type whole struct {
 	sync.Mutex
 	searched
-	tag, user bool // by a tag, by a user
+	asked questions
 }
 
 // wholeFor is how long that counts, unless the number of shards changes before: what a
@@ -40,9 +40,9 @@ var wholeFor = time.Second
 // only the first looks which indices there are.
 func (s *Store) toSearch(ctx context.Context, q core.Query) (searched, error) {
 	s.whole.Lock()
-	kept, tag, user := s.whole.searched, s.whole.tag, s.whole.user
+	kept, asked := s.whole.searched, s.whole.asked
 	s.whole.Unlock()
-	if time.Since(kept.at) < wholeFor && (tag || q.Tag == "") && (user || q.User == "") {
+	if time.Since(kept.at) < wholeFor && questionsOf(q)&^asked == 0 {
 		kept.kept = true
 		return kept, nil
 	}
@@ -56,7 +56,7 @@ func (s *Store) keep(q core.Query, l searched) {
 	}
 	s.whole.Lock()
 	defer s.whole.Unlock()
-	s.whole.searched, s.whole.tag, s.whole.user = l, q.Tag != "", q.User != ""
+	s.whole.searched, s.whole.asked = l, questionsOf(q)
 }
 
 // changed reports whether a search says that an index was closed, opened or made since
@@ -109,7 +109,7 @@ func (s *Store) lookInto(ctx context.Context, q core.Query) (searched, error) {
 		return l, err
 	}
 	existing := slices.Sorted(maps.Keys(durability))
-	open, unfit, err := s.unfitIndices(ctx, q)
+	open, unfit, err := s.unfitIndices(ctx, questionsOf(q))
 	if err != nil {
 		return l, err
 	}

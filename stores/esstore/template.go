@@ -13,7 +13,7 @@ import (
 
 // templateVersion is stated in the templates, so that an older program does not
 // replace what a newer one has installed. Raise it with every change of a mapping.
-const templateVersion = 2
+const templateVersion = 3
 
 //go:embed template.json
 var eventMapping []byte
