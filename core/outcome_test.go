@@ -153,7 +153,7 @@ func TestOnBehalfOf(t *testing.T) {
 			continue
 		}
 		detached := Detach(NewContext(t.Context(), nil, c.origin))
-		event, err = Event{}, nil
+		event = Event{}
 		rec := newTestRecorder(t, &testStore{onSave: func(_ context.Context, events []Event) error {
 			event = events[0]
 			return nil

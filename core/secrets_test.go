@@ -225,9 +225,7 @@ func TestKeyedValuesAreFound(t *testing.T) {
 	rec := newTestRecorder(t, store, Config{Protect: protect})
 	var saved []Event
 	store.onSave = func(_ context.Context, events []Event) error {
-		for _, e := range events {
-			saved = append(saved, e)
-		}
+		saved = append(saved, events...)
 		return nil
 	}
 	for _, v := range []any{"078", 78, 78.0, "78", map[string]any{"old": "078"}, true} {
