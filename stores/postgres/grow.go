@@ -171,6 +171,15 @@ func (b *backend) DDL(table string, fields []sqlstore.Column) string {
 	return strings.Join(statements, ";\n") + ";"
 }
 
+// Grant implements [sqlstore.Backend].
+func (b *backend) Grant(table string) string {
+	grant, to := "", " TO "+sqlstore.Quote(b.role)
+	if b.noSchema {
+		grant = "GRANT USAGE ON SCHEMA " + sqlstore.Quote(b.cfg.Schema) + to + ";\n"
+	}
+	return grant + "GRANT INSERT, SELECT ON " + b.Table(table) + to
+}
+
 // AddColumns implements [sqlstore.Backend].
 func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 	adds := make([]string, len(fields))

@@ -185,6 +185,7 @@ type backend struct {
 	conns  *connector
 	pooled bool // a pooler stands before the server
 
+	role     string
 	noSchema bool // there was none at the start, and it may not be created
 
 	zone     string // quoted as a literal
@@ -220,7 +221,7 @@ func (b *backend) prepare(ctx context.Context) error {
 		zone = "UTC"
 	}
 	b.zone = literal(zone)
-	if _, err := b.pool.ExecContext(ctx, "SELECT now() AT TIME ZONE "+b.zone); err != nil {
+	if err := b.pool.QueryRowContext(ctx, "SELECT current_user FROM (SELECT now() AT TIME ZONE "+b.zone+") AS t", b.args()...).Scan(&b.role); err != nil {
 		return fmt.Errorf("auditing: time zone %q: %w", zone, err)
 	}
 	var err error

@@ -34,6 +34,9 @@ type Backend interface {
 	Grow(ctx context.Context, table string, fields []Column, maxColumns int) error
 	// DDL returns the statements with which Grow makes that table.
 	DDL(table string, fields []Column) string
+	// Grant returns the statement that lets this role write to a table that another has
+	// made, "" when none is needed.
+	Grant(table string) string
 	// AddColumns returns the statement with which Grow adds these columns.
 	AddColumns(table string, fields []Column) string
 	// Write stores the rows, except those whose id is in the table or in the batch's Twin

@@ -68,7 +68,7 @@ func (s *Store) fieldCondition(src *source, name string, v any, param func(any, 
 // column; for a nil v those that have nothing there, "" when that cannot be told.
 func (s *Store) memberCondition(src *source, object, name string, v any, param func(any, Kind) string) string {
 	c, ok := src.byName[object]
-	if ok && c.Type == "" {
+	if ok && c.Kind == JSON && c.Type == "" {
 		if cond := s.backend.Member(object, name, v, param); cond != "" {
 			return cond
 		}

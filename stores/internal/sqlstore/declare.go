@@ -48,7 +48,7 @@ func (s *Store) Declare(ctx context.Context, tag string, fields core.Fields) err
 			return s.mismatched(entry.table, e)
 		}
 		if s.cfg.Fixed {
-			statement := s.backend.DDL(name, wanted)
+			statement := s.creation(name, wanted)
 			if entry.table != nil {
 				statement = s.backend.AddColumns(name, wanted)
 			}

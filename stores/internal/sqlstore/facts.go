@@ -85,7 +85,7 @@ func (r *reading) factConditions(p part, args *params) (where []string) {
 			where = append(where, in())
 		case n == targetFact && p.diverted:
 			where = append(where, column+" IS NULL", r.backend.Diverted(), in())
-		case n == targetFact:
+		case n == targetFact && p.splits():
 			where = append(where, r.textCondition(p, f.column.Name, text, args))
 		default:
 			where = append(where, "("+r.textCondition(p, f.column.Name, text, args)+" OR "+column+" IS NULL AND "+in()+")")
@@ -103,10 +103,16 @@ func (r *reading) textCondition(p part, column, text string, args *params) strin
 	return r.typed(c) + " = " + args.share(column, text, Text)
 }
 
-// split returns the part twice when what is asked for may stand in its column or be diverted
-// to audit_request: each has an index.
+// splits reports whether each of the two places of a target, its column and audit_request,
+// has an index.
+func (p part) splits() bool {
+	_, ok := p.byName[Target.Name]
+	return ok && p.byName["audit_request"] == Column{Name: "audit_request", Kind: JSON} && !p.odd
+}
+
+// split returns the part twice when what is asked for may stand in either place.
 func (r *reading) split(p part) []part {
-	if _, ok := p.byName[Target.Name]; !ok || r.q.Target == "" || p.odd {
+	if r.q.Target == "" || !p.splits() {
 		return []part{p}
 	}
 	diverted := p

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -44,7 +45,7 @@ type growJob struct {
 	queued   bool
 	failures int
 	err      error         // of the last attempt, which failed
-	warned   bool          // of a failure
+	braked   bool          // it waits for its turn among many
 	resume   time.Time     // not tried before, after a failure
 	done     chan struct{} // closed when the attempt under way has ended
 }
@@ -111,7 +112,7 @@ func (g *grower) want(table string, fields []Column) *growJob {
 		return nil // it may fail again, and that take long
 	}
 	last := max(0, len(g.queue)-1) // none is queued when the table grows just now
-	if g.pace.due(last, now).After(now.Add(growWait)) {
+	if j.braked = g.pace.due(last, now).After(now.Add(growWait)); j.braked {
 		return nil
 	}
 	return j
@@ -193,34 +194,37 @@ func (g *grower) finish(j *growJob, fields []Column, err error) {
 	if err == nil {
 		g.grown = time.Now()
 	}
-	underWay := errors.Is(err, ErrUnderWay)
-	warn := err != nil && !underWay && !j.warned && g.ctx.Err() == nil
 	switch {
 	case err != nil:
 		j.failures++
 		j.resume = time.Now().Add(core.Backoff(j.failures, minGrowPause, maxGrowPause))
-		j.warned = j.warned || warn
 	case len(j.fields) > len(fields): // more were asked for meanwhile
-		j.failures, j.warned = 0, false
+		j.failures = 0
 	default:
 		delete(g.jobs, j.table)
 	}
 	g.mu.Unlock()
-	if underWay {
-		g.store.logger().Debug("auditing: a table is not ready yet: its events go to audit_overflow", "table", j.table, "reason", err)
-	}
-	if warn {
-		g.store.logger().Warn("auditing: a table cannot be made or widened for now and is tried again: fields go to audit_extra, events without a table to audit_overflow if that is there",
-			"table", j.table, "columns", columnNames(fields), "error", err)
+	if err != nil {
+		g.store.logger().Debug("auditing: a table has not been made or widened yet", "table", j.table, "columns", columnNames(fields), "reason", err)
 	}
 }
 
-// failure returns why the table could not grow when that was last tried.
+var (
+	errSlow   = errors.New("making it takes longer than an audit waits")
+	errBraked = fmt.Errorf("many new tables are wanted at once, and behind the first %d no more than %d a second grow", growFree, growBurst)
+)
+
+// failure returns why a table that was asked for has not grown.
 func (g *grower) failure(table string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if j := g.jobs[table]; j != nil {
+	switch j := g.jobs[table]; {
+	case j == nil:
+		return nil
+	case j.err != nil:
 		return j.err
+	case j.braked:
+		return errBraked
 	}
 	return nil
 }

@@ -87,13 +87,19 @@ func TestNoMoreThanTenTablesGrowWithinASecond(t *testing.T) {
 	}
 }
 
-// TestATableThatOthersGrowIsNoWarning; a failure that comes after it is one, once.
-func TestATableThatOthersGrowIsNoWarning(t *testing.T) {
+// TestWhyATableIsNotThereYet is told once a reason: others grow it, it takes long, it fails, and
+// fails for want of a right.
+func TestWhyATableIsNotThereYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := []error{ErrUnderWay, fmt.Errorf("%w: by others", ErrUnderWay), errors.New("no"), errors.New("no"), nil}
-		warnings := []int{0, 0, 1, 1, 1}
+		long := errors.New("longer than a Save waits")
+		answers := []error{ErrUnderWay, fmt.Errorf("%w: by others", ErrUnderWay), errors.New("no"), errors.New("nor now"), ErrDenied, ErrDenied, nil}
+		told := []string{"not there yet", "", "", "cannot be made", "", "CREATE TABLE ev", ""} // a Save does not wait for what has failed
 		asked := 0
-		d := &database{grow: func(context.Context, string) error {
+		d := &database{grow: func(ctx context.Context, table string) error {
+			if table == "slow" {
+				<-ctx.Done()
+				return long
+			}
 			asked++
 			return answers[asked-1]
 		}}
@@ -103,15 +109,76 @@ func TestATableThatOthersGrowIsNoWarning(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close(t.Context())
-		for n, want := range warnings {
-			if err := s.Save(t.Context(), []core.Event{newEvent("ev")}); err != nil {
+		save := func(tag, want string) {
+			t.Helper()
+			if err := s.Save(t.Context(), []core.Event{newEvent(tag)}); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			if got := strings.Count(log.String(), "level=WARN"); asked != n+1 || got != want {
-				t.Errorf("after %v, asked for the %dth time, there are %d warnings, want %d:\n%s", answers[n], asked, got, want, log.String())
+			if got := log.String(); strings.Count(got, "level=WARN") > 1 || (got == "") != (want == "") || !strings.Contains(got, want) {
+				t.Errorf("told %q, want %q", got, want)
 			}
+			log.Reset()
 			<-time.After(maxGrowPause)
 		}
+		for n, want := range told {
+			save("ev", want)
+			if asked != n+1 {
+				t.Errorf("asked for the %dth time, want %d", asked, n+1)
+			}
+		}
+		save("slow", "takes longer than an audit waits")
+		save("slow", long.Error())
+		save("slow", "")
 	})
+}
+
+// TestTablesThatWaitForTheirTurn are told of, with the reason.
+func TestTablesThatWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s, err := New(t.Context(), &database{}, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close(t.Context())
+		const flood = 50
+		events := make([]core.Event, growFree+flood)
+		for i := range events {
+			events[i] = newEvent(fmt.Sprint("tag", i))
+		}
+		for range 2 {
+			if err := s.Save(t.Context(), events); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Some of them are late all the same, having waited for as long as a Save does.
+		waited, told := strings.Count(log.String(), errBraked.Error()), strings.Count(log.String(), "level=WARN")
+		if waited < flood/2 || told > flood {
+			t.Errorf("it is told %d times of tables that wait for their turn and %d times of any, want it of most of %d, once:\n%.2000s", waited, told, flood, &log)
+		}
+	})
+}
+
+// TestAValueThatFoundItsColumnIsNotWarnedOf: the table was not what the catalogue said.
+func TestAValueThatFoundItsColumnIsNotWarnedOf(t *testing.T) {
+	var log bytes.Buffer
+	d := &database{tables: []string{"ev"}, columns: []Column{{Name: "n", Kind: Text}}}
+	d.write = func(batches []Batch) []RowFailure {
+		if d.columns[0].Kind == Int {
+			return nil
+		}
+		d.columns = []Column{{Name: "n", Kind: Int}}
+		return []RowFailure{{Err: errors.New("another type"), Why: Stale}}
+	}
+	s, err := New(t.Context(), d, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), []core.Event{core.Event{Tag: "ev", Fields: core.Fields{"n": 1}}.Normalize(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("told: %s", &log)
+	}
 }

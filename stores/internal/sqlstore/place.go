@@ -46,10 +46,12 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 		row.Values, values = values[:len(b.Fields):len(b.Fields)], values[len(b.Fields):]
 		rest := *e
 		for n, at := range t.facts {
-			if at < 0 {
-				continue
-			}
-			if v := facts[n].of(&rest); *v != "" {
+			v := facts[n].of(&rest)
+			switch {
+			case *v == "":
+			case at < 0 && !b.last:
+				sv.becauseOfValue(t, i, facts[n].column.Name, *v, true)
+			case at >= 0:
 				row.Values[slot[at]-1] = *v
 				*v = ""
 			}
@@ -69,6 +71,9 @@ func (sv *saving) place(t *Table, indexes []int) Batch {
 				extra = map[string]any{}
 			}
 			extra[name] = v
+			if !b.last {
+				sv.becauseOfValue(t, i, name, v, false)
+			}
 		}
 		if extra != nil {
 			row.Extra = sv.arena.json(func(b []byte) []byte { return auditjson.Append(b, extra) })

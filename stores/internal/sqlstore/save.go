@@ -31,6 +31,7 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		todo[i] = i
 	}
 	for round := 1; len(todo) > 0; round++ {
+		sv.forget(todo)
 		batches := sv.plan(ctx, todo)
 		var failures []RowFailure
 		if len(batches) > 0 {
@@ -53,8 +54,10 @@ type saving struct {
 	fates    []fate // of the events
 	arena    *arena
 	looked   []string // tables that were looked up again, having seemed stale
-	reasons  []spillReason
 	failures []core.Failure
+
+	diversions  []diversion
+	diversionAt map[diversionKey]int
 }
 
 // fate is what has become of an event so far.
@@ -128,7 +131,7 @@ func (sv *saving) divert(f RowFailure) {
 	fate.refused = f.Err
 	name, _ := sv.store.tableName(sv.events[f.Index].Tag)
 	reason := sv.store.backend.Reason(f.Err)
-	sv.because(spillReason{[]int{f.Index}, "a table refuses events: they are stored in audit_overflow", name + " " + reason, []any{"table", name, "reason", reason}})
+	sv.because(diversionKey{kind: refusing, key: name + " " + reason}, []int{f.Index}, func() []any { return []any{"table", name, "reason", reason} })
 }
 
 // errLocalTime is why a table of the Python library does not take an event.
@@ -261,6 +264,7 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 			jobs = append(jobs, j)
 		}
 	}
+	var wanted []*group
 	fresh := 0
 	for _, g := range groups {
 		if g.name == "" {
@@ -271,24 +275,29 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		missing := sv.missing(t, g.indexes)
 		switch foreign := s.foreign(g.name); {
 		case foreign != "":
-			sv.because(spillReason{g.indexes, notUsed, g.name, []any{"table", g.name, "reason", foreign}})
-		case t != nil && len(missing) == 0:
+			sv.because(diversionKey{kind: notUsed, key: g.name}, g.indexes, func() []any { return []any{"table", g.name, "reason", foreign} })
 		case s.cfg.Fixed && t == nil:
-			sv.because(spillReason{g.indexes, "a table is missing: the events are stored in audit_overflow", g.name, []any{"table", g.name, "statement", s.backend.DDL(g.name, missing)}})
-		case s.cfg.Fixed:
-			s.warnOnce("columns are missing: their values are stored in audit_extra or audit_request", g.name+"."+columnNames(missing),
-				"table", g.name, "statement", s.backend.AddColumns(g.name, missing))
+			sv.because(diversionKey{kind: absent, key: g.name}, g.indexes, func() []any { return []any{"table", g.name, "statement", s.creation(g.name, missing)} })
+		case s.cfg.Fixed, t != nil && len(missing) == 0:
 		case t != nil:
 			want(g.name, missing)
 		case s.catalog.now.Load().tables+fresh < s.cfg.MaxTables:
 			fresh++
 			want(g.name, missing)
+			wanted = append(wanted, g)
+		default:
+			sv.because(diversionKey{kind: tooMany, key: g.name}, g.indexes, func() []any {
+				return []any{"table", g.name, "reason", fmt.Sprint("there are ", s.cfg.MaxTables, " tables"), "remedy", "raise MaxTables"}
+			})
 		}
 	}
 	if !s.cfg.Fixed && s.catalog.table(s.overflowName()) == nil {
 		want(s.overflowName(), nil)
 	}
 	s.grower.await(ctx, jobs)
+	for _, g := range wanted {
+		sv.becauseOfNoTable(g)
+	}
 }
 
 // missing returns the columns that the events would add to t, which is nil when it is not there.
@@ -337,5 +346,5 @@ func (s *Store) withoutOverflow(why error, missing string, fields []Column) (err
 	default:
 		err = fmt.Errorf("%w: it cannot be made: %w", err, grown)
 	}
-	return fmt.Errorf("%w: let someone who may create tables run: %s", err, s.backend.DDL(missing, fields)), true
+	return fmt.Errorf("%w: let someone who may create tables run: %s", err, s.creation(missing, fields)), true
 }

@@ -20,8 +20,9 @@ type database struct {
 	write   func([]Batch) []RowFailure
 	closing func()
 
-	mu     sync.Mutex
-	tables []string
+	mu      sync.Mutex
+	tables  []string
+	columns []Column // of each, beside those that every table has
 }
 
 func (d *database) Relations(_ context.Context, names []string) ([]Relation, error) {
@@ -30,7 +31,7 @@ func (d *database) Relations(_ context.Context, names []string) ([]Relation, err
 	var relations []Relation
 	for _, name := range d.tables {
 		if names == nil || slices.Contains(names, name) {
-			relations = append(relations, Relation{Name: name, Columns: baseColumns, Table: true, UniqueID: true})
+			relations = append(relations, Relation{Name: name, Columns: slices.Concat(baseColumns, d.columns), Table: true, UniqueID: true})
 		}
 	}
 	return relations, nil
@@ -64,8 +65,10 @@ func (d *database) Close(context.Context) error {
 	return nil
 }
 
-func (d *database) Keeps(any, Kind) bool { return true }
-func (d *database) Reason(error) string  { return "it says so" }
+func (d *database) Keeps(any, Kind) bool                { return true }
+func (d *database) DDL(table string, _ []Column) string { return "CREATE TABLE " + table }
+func (d *database) Grant(string) string                 { return "" }
+func (d *database) Reason(error) string                 { return "it says so" }
 
 func newStore(t *testing.T, d *database) *Store {
 	t.Helper()

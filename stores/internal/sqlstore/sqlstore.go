@@ -83,7 +83,7 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 		// Without it an event that fits nowhere would be lost, so it is there first.
 		if err := s.growNow(ctx, s.overflowName(), nil); err != nil && s.catalog.table(s.overflowName()) == nil {
 			s.logger().Warn("auditing: the overflow table cannot be made: audits that fit no table will fail",
-				"error", err, "statement", backend.DDL(s.overflowName(), nil))
+				"error", err, "statement", s.creation(s.overflowName(), nil))
 		}
 	}
 	s.warnUnfit()

@@ -222,6 +222,9 @@ func (b *backend) DDL(table string, fields []sqlstore.Column) string {
 	return statements
 }
 
+// Grant implements [sqlstore.Backend]: SQLite has no roles.
+func (b *backend) Grant(string) string { return "" }
+
 // AddColumns implements [sqlstore.Backend].
 func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 	return strings.Join(b.adds(table, fields), ";\n")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
 
 // Store is a store on SQL tables.
@@ -25,8 +26,11 @@ type Store interface {
 
 // Database is a new one for a test.
 type Database struct {
-	// Open opens a store on it, and Fixed one that makes no tables, nil if there is none such.
-	Open, Fixed func() Store
+	// Open opens a store on it.
+	Open func(sqlstore.Config) Store
+	// Limited opens one as a role that may use the schema and make nothing in it, nil where
+	// there are no roles.
+	Limited func(sqlstore.Config) Store
 	// SQL opens it without a store.
 	SQL func() *sql.DB
 }
@@ -37,6 +41,7 @@ func Run(t *testing.T, database func(t *testing.T) Database) {
 	t.Run("declared", func(t *testing.T) { declared(t, database(t)) })
 	t.Run("what cannot be declared", func(t *testing.T) { undeclarable(t, database(t)) })
 	t.Run("facts in their columns", func(t *testing.T) { factColumns(t, database(t)) })
+	t.Run("diversions", func(t *testing.T) { diversions(t, database) })
 }
 
 func (d Database) count(t *testing.T, query string) (n int) {
@@ -63,7 +68,7 @@ func firstTables(t *testing.T, d Database) {
 	const programs, tags, fields = 3, 30, 10
 	var wg sync.WaitGroup
 	for range programs {
-		s := closing(t, d.Open())
+		s := closing(t, d.Open(sqlstore.Config{}))
 		rec, err := core.New(keptOpen{s}, core.Config{Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
@@ -105,12 +110,10 @@ type keptOpen struct{ core.Store }
 var fields = core.Fields{"n": 1, "text": "x", "at": 1.5}
 
 func declared(t *testing.T, d Database) {
-	s := closing(t, d.Open())
-	if d.Fixed != nil {
-		f := closing(t, d.Fixed())
-		if err := f.Declare(t.Context(), "later", fields); err == nil || !strings.Contains(err.Error(), "CREATE TABLE") || !strings.Contains(err.Error(), "audit_target") {
-			t.Errorf("declaring where nothing is made: %v, want the statement", err)
-		}
+	s := closing(t, d.Open(sqlstore.Config{}))
+	f := closing(t, d.Open(sqlstore.Config{Fixed: true}))
+	if err := f.Declare(t.Context(), "later", fields); err == nil || !strings.Contains(err.Error(), "CREATE TABLE") || !strings.Contains(err.Error(), "audit_target") {
+		t.Errorf("declaring where nothing is made: %v, want the statement", err)
 	}
 	for range 2 {
 		if err := s.Declare(t.Context(), "later", fields); err != nil {
@@ -123,10 +126,7 @@ func declared(t *testing.T, d Database) {
 	if err := s.Declare(t.Context(), "later", core.Fields{"more": true}); err != nil {
 		t.Fatal(err)
 	}
-	if d.Fixed == nil {
-		return
-	}
-	f := closing(t, d.Fixed())
+	f = closing(t, d.Open(sqlstore.Config{Fixed: true}))
 	if err := f.Declare(t.Context(), "later", core.Fields{"n": 1, "more": true}); err != nil {
 		t.Errorf("all is there: %v", err)
 	}
@@ -136,7 +136,7 @@ func declared(t *testing.T, d Database) {
 }
 
 func undeclarable(t *testing.T, d Database) {
-	s := closing(t, d.Open())
+	s := closing(t, d.Open(sqlstore.Config{}))
 	if err := s.Declare(t.Context(), "typed", core.Fields{"n": 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func undeclarable(t *testing.T, d Database) {
 
 // factColumns holds what an event says of itself against the columns, and against forged fields.
 func factColumns(t *testing.T, d Database) {
-	s := closing(t, d.Open())
+	s := closing(t, d.Open(sqlstore.Config{}))
 	e := core.Event{
 		Tag: "ev", User: "alice", OnBehalfOf: "bob", Target: "order/42", Outcome: core.OutcomeDenied, Reason: "limit", Tenant: "acme", Service: "shop",
 		Fields: core.Fields{"n": 2.0, "audit_outcome": "success", "AUDIT_TARGET": "forged/1", "audit_tenant": 7},
