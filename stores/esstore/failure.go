@@ -82,10 +82,10 @@ func (e *statusError) hint() string {
 		kind = e.reason.Type
 	}
 	switch {
+	case kind == "index_closed_exception", kind == "cluster_block_exception" && strings.Contains(e.reason.Reason, "index closed"):
+		return ": open the index"
 	case kind == "cluster_block_exception":
 		return ": free space on its disks, or take the block away"
-	case kind == "index_closed_exception":
-		return ": open the index"
 	case kind == "validation_exception":
 		return ": delete old indices, or raise cluster.max_shards_per_node"
 	case e.status == http.StatusUnauthorized:

@@ -324,6 +324,7 @@ func TestForbidden(t *testing.T) {
 			{http.StatusNotFound, 1, own, "create the index"},
 			{http.StatusNotFound, 1, html, "in front of it"},
 			{http.StatusForbidden, 1, `{"error":{"type":"cluster_block_exception","reason":"disk"}}`, "free space"},
+			{http.StatusForbidden, 1, `{"error":{"type":"cluster_block_exception","reason":"index [a] blocked by: [FORBIDDEN/4/index closed];"}}`, "open the index"},
 			{http.StatusForbidden, 8, html, "in front of it"},
 			{http.StatusBadRequest, 8, html, "in front of it"},
 		} {

@@ -104,12 +104,12 @@ func (l *searched) without(index, why string) {
 // what is not ours: there an index that knows nothing of audits is only warned of.
 func (s *Store) lookInto(ctx context.Context, q core.Query) (searched, error) {
 	l := searched{all: s.everywhere(), at: time.Now()}
-	durability, err := s.durability(ctx) // first: one made meanwhile is then not taken for closed
+	seen, err := s.seeIndices(ctx) // first: one made meanwhile is then not taken for closed
 	if err != nil {
 		return l, err
 	}
-	existing := slices.Sorted(maps.Keys(durability))
-	open, unfit, err := s.unfitIndices(ctx, questionsOf(q))
+	existing := slices.Sorted(maps.Keys(seen))
+	open, unfit, err := s.unfitIndices(ctx, seen, questionsOf(q))
 	if err != nil {
 		return l, err
 	}
@@ -135,12 +135,18 @@ func (s *Store) lookInto(ctx context.Context, q core.Query) (searched, error) {
 	return l, nil
 }
 
-// durability tells of each index, closed ones among them, of which a search says nothing,
-// when its translog is synced: of none to whoever may not see them.
-func (s *Store) durability(ctx context.Context) (map[string]string, error) {
-	const setting = "index.translog.durability"
+// seenIndex is what the settings of an index say.
+type seenIndex struct {
+	durability string // when its translog is synced
+	closed     bool
+}
+
+// seeIndices looks at each index, closed ones among them, of which a search says nothing:
+// at none for whoever may not see them.
+func (s *Store) seeIndices(ctx context.Context) (map[string]seenIndex, error) {
+	const durability, closed = "index.translog.durability", "index.verified_before_close"
 	a, err := s.ask(ctx, request{
-		method: http.MethodGet, path: "/" + s.everywhere() + "/_settings/index.uuid," + setting,
+		method: http.MethodGet, path: "/" + s.everywhere() + "/_settings/index.uuid," + durability + "," + closed,
 		query: "flat_settings=true&expand_wildcards=open,closed&ignore_unavailable=true&allow_no_indices=true",
 	})
 	var found map[string]struct {
@@ -156,9 +162,19 @@ func (s *Store) durability(ctx context.Context) (map[string]string, error) {
 	case json.Unmarshal(a.body, &found) != nil:
 		return nil, errUnreadable
 	}
-	durability := map[string]string{}
+	seen := map[string]seenIndex{}
 	for index, its := range found {
-		durability[index] = its.Settings[setting]
+		seen[index] = seenIndex{durability: its.Settings[durability], closed: its.Settings[closed] == "true"}
 	}
-	return durability, nil
+	return seen, nil
+}
+
+// openOf lists those of seen that are open.
+func openOf(seen map[string]seenIndex) (open []string) {
+	for _, index := range slices.Sorted(maps.Keys(seen)) {
+		if !seen[index].closed {
+			open = append(open, index)
+		}
+	}
+	return open
 }
