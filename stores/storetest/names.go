@@ -20,7 +20,8 @@ var hostile = []string{
 }
 
 var tagsOnly = []string{
-	"", "pg_x", "PG_X", "sqlite_x", "sqlite_sequence", "audit_overflow", "Audit-Overflow", "audit_x", "pg_class", "information_schema.tables", "_",
+	"", "pg_x", "PG_X", "sqlite_x", "sqlite_sequence", "audit_overflow", "Audit-Overflow", "audit_x", "AUDIT_X", "audit_", "audit.", "audit",
+	"audit.x", "Audit.X", "audit.start", "audit.stop", "audit_start", "audit_request", "audit_extra", "audit_events", "pg_class", "information_schema.tables", "_",
 }
 
 var namesOnly = []string{

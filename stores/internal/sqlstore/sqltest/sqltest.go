@@ -41,6 +41,8 @@ func Run(t *testing.T, database func(t *testing.T) Database) {
 	t.Run("declared", func(t *testing.T) { declared(t, database(t)) })
 	t.Run("what cannot be declared", func(t *testing.T) { undeclarable(t, database(t)) })
 	t.Run("facts in their columns", func(t *testing.T) { factColumns(t, database(t)) })
+	t.Run("facts without columns", func(t *testing.T) { factsWithoutColumns(t, database(t)) })
+	t.Run("reserved tags", func(t *testing.T) { reservedTags(t, database(t)) })
 	t.Run("diversions", func(t *testing.T) { diversions(t, database) })
 }
 
