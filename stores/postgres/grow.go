@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"time"
 
 	"github.com/auditing-go/auditing/stores/internal/sqlstore"
 )
@@ -170,6 +171,10 @@ func (b *backend) DDL(table string, fields []sqlstore.Column) string {
 	}
 	return strings.Join(statements, ";\n") + ";"
 }
+
+// Patience implements [sqlstore.Backend]: a table that somebody has locked must not hold up
+// the audits of others.
+func (b *backend) Patience() time.Duration { return time.Second }
 
 // Grant implements [sqlstore.Backend].
 func (b *backend) Grant(table string) string {

@@ -32,6 +32,9 @@ type Backend interface {
 	// [ErrUnderWay] says that nothing is wrong, but the table is not ready yet,
 	// [ErrDenied] that somebody has to grant something first.
 	Grow(ctx context.Context, table string, fields []Column, maxColumns int) error
+	// Patience is how long a Save waits for Grow while nothing has grown, before it stores
+	// the rows where there is room.
+	Patience() time.Duration
 	// DDL returns the statements with which Grow makes that table.
 	DDL(table string, fields []Column) string
 	// Grant returns the statement that lets this role write to a table that another has

@@ -15,7 +15,7 @@ import (
 // Limits of growing. A Save waits for new tables and columns while growing goes on; then
 // the audits go where there is room, and growing goes on behind them.
 const (
-	growWait     = time.Second      // that a Save waits for a table when nothing grows meanwhile
+	turnWait     = time.Second      // that a Save waits for its turn among many new tables
 	growTimeout  = 10 * time.Second // for one
 	minGrowPause = 250 * time.Millisecond
 	maxGrowPause = time.Minute
@@ -112,7 +112,7 @@ func (g *grower) want(table string, fields []Column) *growJob {
 		return nil // it may fail again, and that take long
 	}
 	last := max(0, len(g.queue)-1) // none is queued when the table grows just now
-	if j.braked = g.pace.due(last, now).After(now.Add(growWait)); j.braked {
+	if j.braked = g.pace.due(last, now).After(now.Add(turnWait)); j.braked {
 		return nil
 	}
 	return j
@@ -121,6 +121,7 @@ func (g *grower) want(table string, fields []Column) *growJob {
 // await waits for what was asked for, while growing goes on and until ctx leaves no more
 // than a quarter of its time for writing.
 func (g *grower) await(ctx context.Context, jobs []*growJob) {
+	patience := g.store.backend.Patience()
 	last := time.Now().Add(growTimeout)
 	if deadline, ok := ctx.Deadline(); ok {
 		last = deadline.Add(-time.Until(deadline) / 4)
@@ -128,8 +129,8 @@ func (g *grower) await(ctx context.Context, jobs []*growJob) {
 	for _, j := range jobs {
 		for {
 			g.mu.Lock()
-			done, until := j.done, j.asked.Add(growWait)
-			if going := g.grown.Add(growWait); going.After(until) {
+			done, until := j.done, j.asked.Add(patience)
+			if going := g.grown.Add(patience); going.After(until) {
 				until = going
 			}
 			g.mu.Unlock()

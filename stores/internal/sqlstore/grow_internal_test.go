@@ -19,7 +19,7 @@ func TestTheFirstTablesOfAProgramAreWaitedFor(t *testing.T) {
 	for _, c := range []struct {
 		stuck int // which of them never grows
 		wait  time.Duration
-	}{{30, 3 * time.Second}, {3, 300*time.Millisecond + growWait}} {
+	}{{30, 3 * time.Second}, {3, 300*time.Millisecond + patience}} {
 		synctest.Test(t, func(t *testing.T) {
 			asked := 0
 			d := &database{grow: func(ctx context.Context, _ string) error {

@@ -41,6 +41,10 @@ func (d *database) Lookup(ctx context.Context, names []string) ([]Relation, erro
 	return d.Relations(ctx, names)
 }
 
+const patience = time.Second
+
+func (d *database) Patience() time.Duration { return patience }
+
 func (d *database) Grow(ctx context.Context, table string, _ []Column, _ int) error {
 	if table != Overflow && d.grow != nil {
 		return d.grow(ctx, table)
@@ -134,7 +138,7 @@ func TestSaveDoesNotOutwaitItsContext(t *testing.T) {
 		}}
 		s := newStore(t, d)
 		defer s.Close(t.Context())
-		const given = growWait / 2
+		const given = patience / 2
 		ctx, cancel := context.WithTimeout(t.Context(), given)
 		defer cancel()
 		start := time.Now()

@@ -162,6 +162,10 @@ func (b *backend) Grow(ctx context.Context, table string, fields []sqlstore.Colu
 	return errors.Join(err, failed)
 }
 
+// Patience implements [sqlstore.Backend]: as long as SQLite waits for the file's one writer.
+// Until then nothing else is written either, so that no audit is held up for a table.
+func (b *backend) Patience() time.Duration { return busyTimeout }
+
 // targetIndexes are those that go with the column of a target. Unlike those of create they
 // are no constraints, as they do not hold all rows.
 var targetIndexes = []struct{ purpose, on string }{

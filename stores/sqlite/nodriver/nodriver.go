@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -108,6 +110,9 @@ type backend struct {
 
 var _ sqlstore.Backend = (*backend)(nil)
 
+// busyTimeout is how long SQLite waits for another process, unless the DSN says otherwise.
+const busyTimeout = 5 * time.Second
+
 // dsn is what the DSN of a user means.
 type dsn struct {
 	full   string // with the settings that audits want
@@ -132,7 +137,7 @@ func parseDSN(text string) (dsn, error) {
 		pragma, _, _ = strings.Cut(pragma, "=")
 		set[strings.TrimSpace(pragma)] = true
 	}
-	for _, p := range []struct{ name, value string }{{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "EXTRA"}} {
+	for _, p := range []struct{ name, value string }{{"busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10)}, {"journal_mode", "WAL"}, {"synchronous", "EXTRA"}} {
 		if !set[p.name] {
 			params.Add("_pragma", p.name+"("+p.value+")")
 		}
