@@ -166,6 +166,9 @@ func (b *backend) Table(name string) string {
 	return sqlstore.Quote(b.cfg.Schema) + "." + sqlstore.Quote(name)
 }
 
+// Unordered implements [sqlstore.Backend].
+func (b *backend) Unordered() string { return "" }
+
 // Typed implements [sqlstore.Backend].
 func (b *backend) Typed(column string, k sqlstore.Kind) string {
 	switch k {
@@ -222,6 +225,9 @@ func (b *backend) Moment(t time.Time, k sqlstore.Kind) string {
 	}
 	return moment
 }
+
+// Null implements [sqlstore.Backend].
+func (b *backend) Null() string { return "NULL" }
 
 // Odd implements [sqlstore.Backend].
 func (b *backend) Odd() sqlstore.Odd { return sqlstore.Odd{} }

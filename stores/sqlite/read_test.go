@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -136,6 +137,89 @@ func TestReadOtherKindsTogether(t *testing.T) {
 		}
 		if got := walk(t, store, core.Query{}); len(got) != 2 || got[0].Fields["v"] != int64(1<<53+1) || got[1].Fields["v"] != 1.5 {
 			t.Errorf("read %v", got)
+		}
+	}
+}
+
+// TestReadByFieldAmongMany: what a field has is found in order wherever it stands among
+// many rows, be it rare or common, in few pages or in many.
+func TestReadByFieldAmongMany(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audits.db")
+	store := openFile(t, file, sqlite.Config{})
+	defer store.Close(context.Background())
+	var events []core.Event
+	const many = 9500
+	start := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	for i := range many {
+		fields := core.Fields{"my-third": i % 3, "my-rare": "no"}
+		switch i {
+		case 5, 6, 4300, many - 100:
+			fields["my-rare"] = "yes"
+		}
+		// Some have the time of others, also where the newest end.
+		events = append(events, core.Event{Tag: "ev", User: "me", Time: start.Add(time.Duration(i/4) * time.Second), Fields: fields}.Normalize(0))
+	}
+	if err := store.Save(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		q    core.Query
+		want int
+	}{
+		{core.Query{Tag: "ev", Fields: core.Fields{"my-rare": "yes"}}, 4},
+		{core.Query{Tag: "ev", Fields: core.Fields{"my-rare": "yes"}, Limit: 1}, 4},
+		{core.Query{Fields: core.Fields{"my-rare": "yes"}, Limit: 2}, 4},
+		{core.Query{Tag: "ev", Fields: core.Fields{"my-rare": "yes"}, To: start.Add(2 * time.Second)}, 2},
+		{core.Query{Tag: "ev", Fields: core.Fields{"my-rare": "yes"}, From: start.Add(2 * time.Second)}, 2},
+		{core.Query{Tag: "ev", Fields: core.Fields{"my-third": 2}, Limit: 1000}, many / 3},
+		{core.Query{Tag: "ev", Fields: core.Fields{"my-third": 3}}, 0},
+	} {
+		if got := walk(t, store, c.q); len(got) != c.want {
+			t.Errorf("%+v reads %d events, want %d", c.q, len(got), c.want)
+		}
+	}
+}
+
+// TestReadByFieldHoweverSpelled: a value is found whoever has written its JSON.
+func TestReadByFieldHoweverSpelled(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audits.db")
+	store := openFile(t, file, sqlite.Config{})
+	defer store.Close(context.Background())
+	if err := store.Save(t.Context(), []core.Event{core.Event{Tag: "ev", User: "me"}.Normalize(0)}); err != nil {
+		t.Fatal(err)
+	}
+	db := openDB(t, file)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	for _, c := range []struct {
+		v         any
+		spellings []string
+	}{
+		{5, []string{`5`, `5.0`, `5.00`}},
+		{-5.0, []string{`-5`, `-5.0`}},
+		{0, []string{`0`, `-0`, `0.0`, `-0.0`}},
+		{math.Copysign(0, -1), []string{`0`, `-0.0`}},
+		{0.3, []string{`0.3`, `0.29999999999999999`, `0.30`}},
+		{1.5, []string{`1.5`, `1.50`}},
+		{1e15, []string{`1000000000000000`, `1000000000000000.0`, `1e15`, `1e+15`, `1.0E+15`}},
+		{int64(1234567890123456768), []string{`1234567890123456768`, `1.2345678901234568e+18`, `1234567890123456768.0`}},
+		{uint64(1 << 63), []string{`9223372036854775808`, `9.2233720368547758e+18`, `9.223372036854776e18`}},
+		{-1.25e-7, []string{`-1.25e-07`, `-1.25E-7`, `-0.000000125`}},
+		{true, []string{`true`}},
+		{"a/b", []string{`"a/b"`, `"a\/b"`, `"\u0061/b"`}},
+		{`ä "quoted"`, []string{`"ä \"quoted\""`, `"\u00e4 \u0022quoted\""`}},
+		{"", []string{`""`}},
+		{at, []string{`{"$time":"2026-01-02T03:04:05.000006Z"}`, `{"$time":"2026-01-02T08:49:05.0000060+05:45"}`, `{"\u0024time":"2026-01-02T03:04:05.000006Z"}`}},
+		{[]byte("xy"), []string{`{"$bytes":"eHk="}`}},
+		{[]any{"x"}, []string{`["x"]`, `[ "x" ]`}},
+		{map[string]any{"k": 1}, []string{`{"k":1}`, `{ "k" : 1.0 }`}},
+	} {
+		for _, spelling := range c.spellings {
+			if _, err := db.Exec(`UPDATE ev SET audit_extra = '{"my-field":' || ? || '}'`, spelling); err != nil {
+				t.Fatal(err)
+			}
+			if got := walk(t, store, core.Query{Tag: "ev", Fields: core.Fields{"my-field": c.v}}); len(got) != 1 {
+				t.Errorf("%v (%T) is not found as %s", c.v, c.v, spelling)
+			}
 		}
 	}
 }

@@ -56,6 +56,9 @@ type Backend interface {
 	Query(ctx context.Context, often bool, guess *Guess, query string, args ...any) ([][]any, error)
 	// Table returns the quoted and qualified name of a table.
 	Table(name string) string
+	// Unordered follows a table's name where its rows are not to be looked up in the order
+	// of an index; "" when the database knows best.
+	Unordered() string
 	// Typed turns a quoted column of that kind into an expression of the kind's own
 	// type, which for a [LocalTime] is the type of a [Time].
 	Typed(column string, k Kind) string
@@ -71,6 +74,8 @@ type Backend interface {
 	Arg(v any, k Kind) any
 	// Moment spells a time as a constant, for a comparison with a column of that kind.
 	Moment(t time.Time, k Kind) string
+	// Null spells NULL behind IS, for a search in an index.
+	Null() string
 	// Odd says which rows lie among the others although their datetime or audit_id is
 	// none that orders as times and ids do.
 	Odd() Odd

@@ -6,18 +6,9 @@ import (
 )
 
 // conditions are those of the query on a span, as far as SQL can decide them: they hold
-// for at least the rows that match.
+// for at least the rows that match. Those that hold for the fewest rows come first, which
+// SQLite looks at in this order.
 func (r *reading) conditions(p part, s span, args *params) (where []string) {
-	when, kind := `"datetime"`, p.when.Kind
-	if p.odd {
-		where, when, kind = []string{r.oddRows(p)}, r.backend.Moment(noTime, Time), Time
-	} else {
-		where = []string{when + " >= " + args.share("until", s.until, kind)}
-		if p.id.Name != "" {
-			where = append(where, `"audit_id" IS NOT NULL`)
-		}
-	}
-	where = append(where, "("+when+", "+r.idOf(p)+") < ("+args.share("from", s.from.when, kind)+", "+args.share("id", s.from.id, UUID)+")")
 	if c, ok := p.byName["audit_tag"]; ok && r.q.Tag != "" {
 		cond := r.backend.Typed(Quote(c.Name), Text) + " = " + args.share("tag", r.q.Tag, Text)
 		if p.own {
@@ -32,7 +23,25 @@ func (r *reading) conditions(p part, s span, args *params) (where []string) {
 			where = append(where, cond)
 		}
 	}
-	return where
+	return append(where, r.within(p, s, args)...)
+}
+
+// within is the conditions on the rows of a part in a span.
+func (r *reading) within(p part, s span, args *params) (where []string) {
+	when, kind := `"datetime"`, p.when.Kind
+	if p.odd {
+		where, when, kind = []string{r.oddRows(p)}, r.backend.Moment(noTime, Time), Time
+	} else {
+		where = []string{when + " >= " + args.share("until", s.until, kind)}
+		if p.id.Name != "" {
+			where = append(where, `"audit_id" IS NOT NULL`)
+		}
+	}
+	from := args.share("from", s.from.when, kind)
+	if s.from.id == nil { // by the time alone an index is searched faster
+		return append(where, when+" < "+from)
+	}
+	return append(where, "("+when+", "+r.idOf(p)+") < ("+from+", "+args.share("id", s.from.id, UUID)+")")
 }
 
 // fieldCondition finds at least the rows whose field is v.

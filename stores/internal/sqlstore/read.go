@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/auditing-go/auditing/core"
 )
 
@@ -154,6 +152,7 @@ type part struct {
 }
 
 // place is one in the order of rows: the time and the id, or what the row has instead.
+// Without an id it is behind all rows of that time.
 type place struct{ when, id any }
 
 // span is a stretch of the order of rows, the newest first.
@@ -170,6 +169,9 @@ const (
 	maxParts = 100
 	// maxExpressions bounds a statement over wide tables.
 	maxExpressions = 8000
+	// tried is how many of the newest rows are looked at in order before all others are in
+	// none: on SQLite that adds a fifth to a search of 100,000 rows; 16,000 add a half.
+	tried = 4000
 	// maxBatch bounds how many rows a statement asks for, unless the page is larger.
 	maxBatch = 4000
 )
@@ -258,7 +260,7 @@ func (r *reading) readAll(ctx context.Context, parts []part) error {
 
 // span is where the page lies that is read, without what can be no part of it any more.
 func (r *reading) span() span {
-	s := span{place{endOfTime, uuid.Nil}, noTime.Add(time.Microsecond)}
+	s := span{place{when: endOfTime}, noTime.Add(time.Microsecond)}
 	if !r.q.To.IsZero() {
 		s.from.when = r.q.To
 	}
@@ -316,22 +318,70 @@ func (r *reading) each(ctx context.Context, parts []part, f func(context.Context
 	return r.each(ctx, parts[half:], f)
 }
 
-// readGroup reads what the page still lacks of parts.
+// readGroup reads what the page still lacks of parts. A value that is common is found
+// among the newest rows; for one that is not, all others are read in no order.
 func (r *reading) readGroup(ctx context.Context, parts []part) error {
-	for next := r.span(); ; {
-		query, args := r.pageQuery(parts, next)
-		batch := r.batch
-		rows, err := r.backend.Query(ctx, r.few && len(r.q.Fields) == 0, r.guess, query, args...)
+	next := r.span()
+	unordered := r.backend.Unordered()
+	// A user's rows, and those from a time on, may be few of a large table.
+	if unordered == "" || len(r.q.Fields) == 0 || r.q.User != "" || !r.q.From.IsZero() || parts[0].odd {
+		_, err := r.readSpan(ctx, parts, next, "")
+		return err
+	}
+	for {
+		edge, err := r.edge(ctx, parts, next)
 		if err != nil {
 			return err
 		}
+		if edge.IsZero() { // few are left
+			_, err := r.readSpan(ctx, parts, next, "")
+			return err
+		}
+		found, err := r.readSpan(ctx, parts, span{next.from, edge}, "")
+		if err != nil || len(r.found) == r.want && !r.bound().Before(edge) {
+			return err
+		}
+		next = span{place{when: edge}, r.span().until}
+		if !found {
+			_, err := r.readSpan(ctx, parts, next, unordered)
+			return err
+		}
+	}
+}
+
+// edge returns the time of a row of parts behind as many of the span as are tried; zero
+// when there are not so many.
+func (r *reading) edge(ctx context.Context, parts []part, s span) (edge time.Time, err error) {
+	query, args := r.edgeQuery(parts, s)
+	rows, err := r.backend.Query(ctx, false, nil, query, args...)
+	if err == nil && len(rows) > 0 {
+		if v, err := r.backend.Value(rows[0][0], Time); err == nil {
+			edge, _ = v.(time.Time)
+		}
+	}
+	return edge, err
+}
+
+// readSpan reads what the page still lacks of a span of parts, and reports whether it
+// found anything.
+func (r *reading) readSpan(ctx context.Context, parts []part, next span, unordered string) (found bool, err error) {
+	for until := next.until; ; {
+		query, args := r.pageQuery(parts, next, unordered)
+		batch := r.batch
+		rows, err := r.backend.Query(ctx, r.few && len(r.q.Fields) == 0, r.guess, query, args...)
+		if err != nil {
+			return found, err
+		}
 		r.guess = nil // it was right
 		last := r.take(parts, rows)
+		found = found || len(rows) > 0
 		if len(rows) < batch || last == nil {
-			return nil
+			return found, nil
 		}
-		next = r.span()
-		next.from = *last
+		next = span{*last, until}
+		if bound := r.bound(); bound.After(until) {
+			next.until = bound
+		}
 	}
 }
 

@@ -74,11 +74,12 @@ func (s *Store) idOf(p part) string {
 // oddRows is the condition on the rows that stand in no order. Those that lie among the
 // others need not be looked for when all were read and none was seen.
 func (r *reading) oddRows(p part) string {
+	null := " IS " + r.backend.Null()
 	odd := []string{
-		`"datetime" IS NULL`, `"datetime" <= ` + r.backend.Moment(noTime, p.when.Kind), `"datetime" >= ` + r.backend.Moment(endOfTime, p.when.Kind),
+		`"datetime"` + null, `"datetime" <= ` + r.backend.Moment(noTime, p.when.Kind), `"datetime" >= ` + r.backend.Moment(endOfTime, p.when.Kind),
 	}
 	if p.id.Name != "" {
-		odd = append(odd, `"audit_id" IS NULL`)
+		odd = append(odd, `"audit_id"`+null)
 	}
 	if among := r.backend.Odd(); among.Time != "" && (p.seen || !r.whole) {
 		odd = append(odd, among.Time)
@@ -131,10 +132,23 @@ func (r *reading) newestQuery(parts []part) (string, []any) {
 	return strings.Join(queries, " UNION ALL "), args.args
 }
 
+// edgeQuery selects the newest of the times before which as many rows of a part lie in a
+// span as are tried.
+func (r *reading) edgeQuery(parts []part, s span) (string, []any) {
+	args := &params{backend: r.backend, shared: map[string]string{}}
+	queries := make([]string, len(parts))
+	for i, p := range parts {
+		queries[i] = "SELECT * FROM (SELECT " + r.typed(p.when) + " AS d FROM " + r.backend.Table(p.rel.Name) +
+			" WHERE " + strings.Join(r.within(p, s, args), " AND ") + ` ORDER BY "datetime" DESC LIMIT 1 OFFSET ` + strconv.Itoa(tried) + ") AS p" + strconv.Itoa(i)
+	}
+	return "SELECT " + r.backend.Select("d", Time) + " FROM (" + strings.Join(queries, " UNION ALL ") + ") AS p ORDER BY d DESC LIMIT 1", args.args
+}
+
 // pageQuery selects the next rows of all parts together, those of the odd ones, which come
 // last, only if the others do not have enough: the part's number, the time, the id, and
-// the part's columns. Its text is the same for every span, so that it is planned once.
-func (r *reading) pageQuery(parts []part, s span) (string, []any) {
+// the part's columns. Its text is the same for every span, but for the first, so that it
+// is planned once. unordered follows the tables' names.
+func (r *reading) pageQuery(parts []part, s span, unordered string) (string, []any) {
 	args := &params{backend: r.backend, shared: map[string]string{}}
 	width := 0
 	for _, p := range parts {
@@ -150,7 +164,7 @@ func (r *reading) pageQuery(parts []part, s span) (string, []any) {
 		if p.odd && len(sound) > 0 {
 			where = append(where, "(SELECT count(*) FROM sound) < "+strconv.Itoa(r.batch))
 		}
-		query := r.partQuery(p, i, width, where) + limit + ") AS p" + strconv.Itoa(i)
+		query := r.partQuery(p, i, width, unordered, where) + limit + ") AS p" + strconv.Itoa(i)
 		if p.odd {
 			odd = append(odd, query)
 		} else {
@@ -169,7 +183,7 @@ func (r *reading) pageQuery(parts []part, s span) (string, []any) {
 }
 
 // partQuery is what pageQuery selects of a part, up to its limit.
-func (r *reading) partQuery(p part, i, width int, where []string) string {
+func (r *reading) partQuery(p part, i, width int, unordered string, where []string) string {
 	id := r.idOf(p)
 	when, order := r.typed(p.when), `"datetime" DESC, `+id+" DESC"
 	if p.odd {
@@ -184,6 +198,6 @@ func (r *reading) partQuery(p part, i, width int, where []string) string {
 		}
 		q.WriteString(", " + expr + " AS c" + strconv.Itoa(n))
 	}
-	q.WriteString(" FROM " + r.backend.Table(p.rel.Name) + " WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order)
+	q.WriteString(" FROM " + r.backend.Table(p.rel.Name) + unordered + " WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order)
 	return q.String()
 }

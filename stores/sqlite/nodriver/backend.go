@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -287,6 +288,10 @@ func text(t time.Time) string {
 	return t.UTC().Format(timeLayout)
 }
 
+// Null implements [sqlstore.Backend]. That a column that is NOT NULL IS NULL is false, and
+// beside false SQLite searches no index for what follows an OR.
+func (b *backend) Null() string { return "+NULL" }
+
 // odd finds what was not written as this package writes it.
 var odd = sqlstore.Odd{
 	Time: `NOT ("datetime" GLOB '????-??-?? ??:??:??.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00'
@@ -299,59 +304,87 @@ func hexes(n int) string { return strings.Repeat("[0-9a-f]", n) }
 // Odd implements [sqlstore.Backend].
 func (b *backend) Odd() sqlstore.Odd { return odd }
 
+// Unordered implements [sqlstore.Backend]: to look up each row of an index takes longer
+// than to read the table.
+func (b *backend) Unordered() string { return " NOT INDEXED" }
+
 // Member implements [sqlstore.Backend]. Reading JSON is slow, so that the text is searched first
-// for what must be in it, unless there are escapes.
+// for what must be in it.
 func (b *backend) Member(object, name string, v any, param func(any, sqlstore.Kind) string) string {
 	if !plain(name) || strings.HasPrefix(name, "$") {
 		return ""
 	}
 	object = sqlstore.Quote(object)
 	path := param(`$."`+name+`"`, sqlstore.Text)
-	isOf := func(types string) string { return "json_type(" + object + ", " + path + ") IN (" + types + ")" }
 	valid := func(condition, otherwise string) string {
 		return "CASE WHEN json_valid(" + object + ") THEN " + condition + " ELSE " + otherwise + " END"
 	}
-	has := func(text string) string { return "instr(" + object + ", " + text + ")" }
-	between := func(v float64) string {
-		return "json_extract(" + object + ", " + path + ") BETWEEN " + param(math.Nextafter(v, math.Inf(-1)), sqlstore.Float) +
-			" AND " + param(math.Nextafter(v, math.Inf(1)), sqlstore.Float)
+	// with finds what meets the condition where one of the texts is.
+	with := func(condition string, texts ...string) string {
+		for i, text := range texts {
+			texts[i] = "instr(" + object + ", " + param(text, sqlstore.Text) + ")"
+		}
+		return "((" + strings.Join(texts, " OR ") + ") AND " + valid(condition, "0") + ")"
 	}
+	isOf := func(types string) string { return "json_type(" + object + ", " + path + ") IN (" + types + ")" }
+	extract := "json_extract(" + object + ", " + path + ")"
+	number := func(v float64, plain string) string {
+		return with(extract+" BETWEEN "+param(math.Nextafter(v, math.Inf(-1)), sqlstore.Float)+
+			" AND "+param(math.Nextafter(v, math.Inf(1)), sqlstore.Float), spellings(v, plain)...)
+	}
+	const escape = `\` // may be in the place of any character of a string
 	switch v := v.(type) {
 	case nil:
 		return valid("coalesce(json_type("+object+", "+path+"), 'null') = 'null'", "1")
 	case bool:
-		word := "'" + strconv.FormatBool(v) + "'"
-		return "(" + has(word) + " AND " + valid(isOf(word), "0") + ")"
+		word := strconv.FormatBool(v)
+		return with(isOf("'"+word+"'"), word)
 	case string:
 		if strings.ContainsRune(v, '\uFFFD') {
 			return valid(isOf("'text'"), "0") // which may stand for something else
 		}
-		text := param(v, sqlstore.Text)
-		condition := valid("json_extract("+object+", "+path+") = "+text, "0")
-		if v != "" && plain(v) {
-			condition = "(" + has(text) + " OR " + has(`'\'`) + ") AND " + condition
-		}
-		return "(" + condition + ")"
+		return with(extract+" = "+param(v, sqlstore.Text), v, escape)
 	case int64:
-		condition := valid(between(float64(v)), "0")
-		if -1e15 < v && v < 1e15 { // nobody writes such a one with an exponent
-			condition = has("'"+strconv.FormatInt(v, 10)+"'") + " AND " + condition
-		}
-		return "(" + condition + ")"
+		return number(float64(v), strconv.FormatInt(v, 10))
 	case uint64:
-		return valid(between(float64(v)), "0")
+		return number(float64(v), strconv.FormatUint(v, 10))
 	case float64:
 		if !math.IsNaN(v) && !math.IsInf(v, 0) && math.Abs(v) < math.MaxFloat64 {
-			return valid(between(v), "0")
+			v += 0 // makes -0 what it equals
+			return number(v, strconv.FormatFloat(v, 'f', -1, 64))
 		}
+	case time.Time:
+		return with(isOf("'object'"), v.UTC().Format(":05"), escape) // the same in all zones
+	case []byte:
+		return with(isOf("'object'"), "$bytes", escape)
 	case []any:
-		return valid(isOf("'array'"), "0")
+		return with(isOf("'array'"), "[")
 	}
 	return valid(isOf("'object', 'integer', 'real'"), "0")
 }
 
 // Diverted implements [sqlstore.Backend].
 func (b *backend) Diverted() string { return diverted }
+
+// spellings returns texts of which one is in v as anybody writes it: plainly or, if it is
+// large or small, with an exponent, with as many digits as it needs or with 17.
+func spellings(v float64, plain string) []string {
+	without := func(format byte, digits int) string {
+		text, _, _ := strings.Cut(strconv.FormatFloat(v, format, digits, 64), "e")
+		return text
+	}
+	all := []string{plain, without('g', 17)}
+	if size := math.Abs(v); size != 0 && size < 1e-4 || size >= 1e15 {
+		all = append(all, without('e', -1))
+	}
+	var texts []string
+	for _, text := range all {
+		if !slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(text, t) }) {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
 
 // plain reports whether a text stands in JSON, and in a path, as it is.
 func plain(s string) bool {
