@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,10 +25,15 @@ const (
 // reply is the answer to one bulk request.
 type reply struct {
 	verdict verdict
-	items   []itemReply   // of answered
+	items   []bulkItem    // of answered
 	err     error         // of the others
 	unknown bool          // of again: it may have been carried out
 	after   time.Duration // what the server asks to wait
+}
+
+// bulkItem is an entry of the answer to one bulk request.
+type bulkItem struct {
+	Create itemReply `json:"create"`
 }
 
 // itemReply is what became of one document.
@@ -101,18 +107,12 @@ func readReply(a answer, n int) reply {
 // readItems reads an answer to n documents; one that is not about all of them says nothing.
 func readItems(body []byte, n int) reply {
 	var found struct {
-		Items []struct {
-			Create itemReply `json:"create"`
-		} `json:"items"`
+		Items []bulkItem `json:"items"`
 	}
-	r := reply{verdict: answered, items: make([]itemReply, 0, n)}
-	complete := json.Unmarshal(body, &found) == nil && len(found.Items) == n
-	for _, item := range found.Items {
-		complete = complete && item.Create.Status != 0
-		r.items = append(r.items, item.Create)
-	}
-	if !complete {
+	found.Items = make([]bulkItem, 0, n)
+	silent := func(item bulkItem) bool { return item.Create.Status == 0 }
+	if json.Unmarshal(body, &found) != nil || len(found.Items) != n || slices.ContainsFunc(found.Items, silent) {
 		return reply{verdict: again, err: fmt.Errorf("auditing: %w", errUnreadable), unknown: true}
 	}
-	return r
+	return reply{verdict: answered, items: found.Items}
 }

@@ -247,7 +247,7 @@ func TestReplyOfManyItems(t *testing.T) {
 			stored = -1
 		}
 		for _, item := range r.items {
-			if item.created() || item.conflict() {
+			if it := item.Create; it.created() || it.conflict() {
 				stored++
 			}
 		}
@@ -267,7 +267,7 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body, after string) {
 		a := answer{status: status, body: []byte(body), header: map[string][]string{"Retry-After": {after}}}
 		r := readReply(a, 1)
-		if r.verdict == answered && (len(r.items) != 1 || r.items[0].Status == 0) {
+		if r.verdict == answered && (len(r.items) != 1 || r.items[0].Create.Status == 0) {
 			t.Fatal("an event without a status counts as answered")
 		}
 		if r.verdict != answered && r.err == nil {

@@ -103,9 +103,12 @@ func (b *batch) send(ctx context.Context, left []int) {
 
 // body holds as many of the events as one request may, and where each of them ends.
 func (b *batch) body(left []int) (body []byte, ends []int) {
-	body = make([]byte, 0, min(len(left)<<10, b.cfg.MaxBytes))
+	ends = make([]int, 0, len(left))
 	for at, i := range left {
 		body = b.append(body, i)
+		if at == 0 { // the others are about as long
+			body = slices.Grow(body, min(len(body)*(len(left)-1)*9/8, b.cfg.MaxBytes))
+		}
 		if len(body) > b.cfg.MaxBytes && at > 0 {
 			break // the next request begins with this one
 		}
@@ -171,7 +174,7 @@ func (b *batch) deliver(ctx context.Context, body []byte, ends, left []int) erro
 		switch of := left[p.from:p.to]; {
 		case r.verdict == answered:
 			for at, i := range of {
-				b.settle(i, r.items[at])
+				b.settle(i, r.items[at].Create)
 			}
 		case r.verdict == again || b.rejected >= maxRejected:
 			for _, i := range of {
