@@ -264,7 +264,7 @@ func TestOpenAtOnceAndWithOtherNeeds(t *testing.T) {
 		openOn(t, url, index+"?monthly=true", esstore.Config{})
 		openOn(t, url, index, esstore.Config{})
 		_, body := estest.Do(t, http.MethodGet, url+"/_index_template/auditing-"+index, "")
-		if !strings.Contains(body, `"`+index+`-*"`) || !strings.Contains(body, `"version":2`) {
+		if !strings.Contains(body, `"`+index+`-*"`) || !strings.Contains(body, `"version":3`) {
 			t.Errorf("the template is %s; want it to cover the months, and its version", body)
 		}
 	})
