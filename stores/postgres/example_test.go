@@ -46,6 +46,29 @@ func ExampleOpen_fixed() {
 	fmt.Println(store.DDL("", nil)) // audit_overflow
 }
 
+// One place to query, for those who ask about all tags: a view, which the owner of the tables
+// makes, and makes anew when there are new ones.
+func ExampleStore_ViewDDL() {
+	ctx := context.Background()
+	store, err := postgres.Open(ctx, "host=127.0.0.1 user=postgres dbname=mydb audit_schema=audit", postgres.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close(ctx)
+	statements, err := store.ViewDDL(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := store.DB().Exec(statements).Error; err != nil {
+		log.Fatal(err)
+	}
+	var denied int
+	if err := store.DB().Raw(`SELECT count(*) FROM audit.audit_events WHERE audit_outcome = 'denied'`).Scan(&denied).Error; err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(denied, "denied")
+}
+
 // On the pool that the application has already.
 func ExampleNew() {
 	recorder := func(ctx context.Context, db *gorm.DB) (*core.Recorder, error) {

@@ -185,6 +185,16 @@ func (b *backend) Grant(table string) string {
 	return grant + "GRANT INSERT, SELECT ON " + b.Table(table) + to
 }
 
+// View implements [sqlstore.Backend].
+func (b *backend) View(name, query string) string {
+	return "CREATE OR REPLACE VIEW " + b.Table(name) + " AS\n" + query + ";"
+}
+
+// Detail implements [sqlstore.Backend].
+func (b *backend) Detail(object, name string) string {
+	return "(" + sqlstore.Quote(object) + " ->> " + literal(name) + ")"
+}
+
 // AddColumns implements [sqlstore.Backend].
 func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 	adds := make([]string, len(fields))

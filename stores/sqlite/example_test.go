@@ -68,3 +68,46 @@ func ExampleNew() {
 	fmt.Println(order)
 	// Output: A-1
 }
+
+// One place to query, for those who ask about all tags: a view, made anew when there are new
+// tables.
+func ExampleStore_ViewDDL() {
+	ctx := context.Background()
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:view?mode=memory&cache=shared"}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	store, err := auditsqlite.New(ctx, db, auditsqlite.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	rec, err := core.New(store, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(ctx)
+	for _, tag := range []string{"refund", "export"} {
+		if err := rec.Audit(ctx, tag, nil, core.As("alice"), core.Denied("over the limit")); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	statements, err := store.ViewDDL(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := db.Exec(statements).Error; err != nil {
+		log.Fatal(err)
+	}
+	var denied []string
+	if err := db.Raw(`SELECT audit_tag FROM audit_events WHERE audit_outcome = 'denied' ORDER BY datetime`).Scan(&denied).Error; err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(denied)
+	// Output: [refund export]
+}

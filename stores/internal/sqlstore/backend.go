@@ -42,6 +42,10 @@ type Backend interface {
 	Grant(table string) string
 	// AddColumns returns the statement with which Grow adds these columns.
 	AddColumns(table string, fields []Column) string
+	// View returns the statements that make a view of a query, in place of an older one.
+	View(name, query string) string
+	// Detail is the text that stands under a name in an object of JSON, NULL when none does.
+	Detail(object, name string) string
 	// Write stores the rows, except those whose id is in the table or in the batch's Twin
 	// already. It returns the rows that are not known to be stored.
 	Write(ctx context.Context, batches []Batch) []RowFailure

@@ -224,6 +224,17 @@ func (b *backend) DDL(table string, fields []sqlstore.Column) string {
 // Grant implements [sqlstore.Backend]: SQLite has no roles.
 func (b *backend) Grant(string) string { return "" }
 
+// View implements [sqlstore.Backend].
+func (b *backend) View(name, query string) string {
+	return "DROP VIEW IF EXISTS " + b.Table(name) + ";\nCREATE VIEW " + b.Table(name) + " AS\n" + query + ";"
+}
+
+// Detail implements [sqlstore.Backend].
+func (b *backend) Detail(object, name string) string {
+	object = sqlstore.Quote(object)
+	return "CASE WHEN json_valid(" + object + ") THEN json_extract(" + object + `, '$."` + name + `"') END`
+}
+
 // AddColumns implements [sqlstore.Backend].
 func (b *backend) AddColumns(table string, fields []sqlstore.Column) string {
 	return strings.Join(b.adds(table, fields), ";\n")

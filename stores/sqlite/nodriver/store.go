@@ -1,6 +1,8 @@
 package nodriver
 
 import (
+	"context"
+
 	"gorm.io/gorm"
 
 	"github.com/auditing-go/auditing/core"
@@ -36,6 +38,24 @@ var (
 // a database in which the application's role may not create. They make what is missing
 // and leave alone what is there.
 func (s *Store) DDL(tag string, fields core.Fields) string { return s.tables.DDL(tag, fields) }
+
+// Declare makes the table for tag ahead of its first event, with columns for fields and for
+// who, on what, for whom and with what result. It waits for it until ctx ends. A store that
+// is Fixed looks whether all is there instead: the error names the statements that
+// are to be run. It may be called again, and with other fields, whose values say no more than
+// the types of the columns.
+func (s *Store) Declare(ctx context.Context, tag string, fields core.Fields) error {
+	return s.tables.Declare(ctx, tag, fields)
+}
+
+// ViewDDL returns the statements that make the view audit_events, or make it anew, on all
+// tables of audits as they are now: one place to query, with the columns that every table has,
+// and audit_outcome, audit_reason, audit_for, audit_target and audit_tenant wherever they
+// stand. Fields are in it only as far as they stand in audit_extra. A table that comes later
+// is in it when the statements are asked for and run again.
+//
+// A table that cannot be in it is named in the error, beside the statements for the others.
+func (s *Store) ViewDDL(ctx context.Context) (string, error) { return s.tables.ViewDDL(ctx) }
 
 // DB returns the GORM handle that [New] was given, to query audits with models of your
 // own. A store that was opened has none, and it is nil: GORM's dialect of SQLite would

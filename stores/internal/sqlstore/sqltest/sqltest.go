@@ -22,6 +22,7 @@ type Store interface {
 	core.Closer
 	Declare(ctx context.Context, tag string, fields core.Fields) error
 	DDL(tag string, fields core.Fields) string
+	ViewDDL(ctx context.Context) (string, error)
 }
 
 // Database is a new one for a test.
@@ -43,6 +44,7 @@ func Run(t *testing.T, database func(t *testing.T) Database) {
 	t.Run("facts in their columns", func(t *testing.T) { factColumns(t, database(t)) })
 	t.Run("facts without columns", func(t *testing.T) { factsWithoutColumns(t, database(t)) })
 	t.Run("reserved tags", func(t *testing.T) { reservedTags(t, database(t)) })
+	t.Run("view", func(t *testing.T) { view(t, database(t)) })
 	t.Run("diversions", func(t *testing.T) { diversions(t, database) })
 }
 
