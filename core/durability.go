@@ -24,7 +24,7 @@ const (
 
 // durability asks the configuration; what it cannot say is Durable.
 func (r *Recorder) durability(tag string) (d Durability) {
-	if r.cfg.Durability == nil {
+	if r.cfg.Durability == nil || tag == TagRead {
 		return Durable
 	}
 	defer func() {

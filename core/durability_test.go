@@ -145,3 +145,13 @@ func TestDurabilityThatPanics(t *testing.T) {
 		t.Errorf("stored %v, logged %s", store.tags(), log.String())
 	}
 }
+
+// TestReadsOfTheTrailAreDurable: nobody may look at it before that is known to be stored.
+func TestReadsOfTheTrailAreDurable(t *testing.T) {
+	store := &testStore{}
+	rec := newTestRecorder(t, store, Config{Durability: func(string) Durability { return BestEffort }})
+	wantErr(t, rec.Audit(t.Context(), TagRead, nil, As("me")))
+	if len(store.tags()) != 1 {
+		t.Errorf("stored %v when the audit returned", store.tags())
+	}
+}

@@ -94,7 +94,7 @@ func (q Query) protected(protect values.Protect) (_ Query, err error) {
 	p := func(name string, v any) (any, bool) {
 		kept, changed := protect(name, v)
 		if changed && isHidden(kept) && !values.Equal(kept, v) {
-			err = fmt.Errorf("auditing: query: what stands under %q is stored as %s, so no value of it can be searched for: core.Keyed keeps values findable", name, hiddenText)
+			err = fmt.Errorf("auditing: query: what stands under %q is %w", name, ErrHidden)
 		}
 		return kept, changed
 	}

@@ -15,6 +15,9 @@ import (
 // ErrCursor means that a [Query.After] is not the Next of a page.
 var ErrCursor = errors.New(`malformed cursor: pass the Next of the page before, or "" for the first page`)
 
+// ErrHidden means that a [Query] asks for a value that [Config.Protect] hides.
+var ErrHidden = errors.New("stored as " + hiddenText + ", so no value of it can be searched for: core.Keyed keeps values findable")
+
 // Cursor is a place in the order of events: the last event of a page.
 type Cursor struct {
 	Time time.Time

@@ -25,7 +25,7 @@ type Config struct {
 	// cut and marked. Defaults to [DefaultMaxEventBytes].
 	MaxEventBytes int
 	// Durability says for each tag what its audits' return means. It must be safe for
-	// concurrent use and quick. Defaults to [Durable] for every tag.
+	// concurrent use and quick. Defaults to [Durable] for every tag; it is not asked for [TagRead].
 	Durability func(tag string) Durability
 	// Service names the program in each of its events.
 	Service string
@@ -52,7 +52,7 @@ type Config struct {
 	// a map or a slice that it is given. A function that panics hides the value.
 	//
 	// [Query.Fields], [Query.Target] and [Query.Reason] go the same way when [Recorder.Read] is
-	// called; to ask for a value that is hidden, not keyed, is an error.
+	// called; to ask for a value that is hidden, not keyed, is [ErrHidden].
 	Protect []func(name string, v any) any
 	// Lifecycle audits the start of the recorder as "audit.start", with the type of the store
 	// and the library's version, and its end as "audit.stop", with [Stats] (PCI DSS 10.2.1.6).
@@ -333,7 +333,7 @@ func (r *Recorder) wait(c *call, full bool) error {
 
 // Read asks the store for one page of events. An error may stand beside what can be
 // read, see [Reader]; of a store that cannot read it is [errors.ErrUnsupported]. To ask for
-// a value that [Config.Protect] hides is an error.
+// a value that [Config.Protect] hides is [ErrHidden].
 func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 	if r == nil || r.store == nil {
 		return Page{}, ErrNoRecorder

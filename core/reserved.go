@@ -2,10 +2,14 @@ package core
 
 import "strings"
 
-// isReserved reports whether a tag is one for events of the library's own.
+// TagRead is the tag of events that say who looked at the trail, as what shows it to people
+// audits. They are always [Durable].
+const TagRead = "audit.read"
+
+// isReserved reports whether a tag is one that only the library itself uses.
 func isReserved(tag string) bool {
 	const prefix = "audit"
-	return len(tag) > len(prefix) && (tag[len(prefix)] == '.' || tag[len(prefix)] == '_') && strings.EqualFold(tag[:len(prefix)], prefix)
+	return tag != TagRead && len(tag) > len(prefix) && (tag[len(prefix)] == '.' || tag[len(prefix)] == '_') && strings.EqualFold(tag[:len(prefix)], prefix)
 }
 
 func (r *Recorder) warnReserved(tag string) {

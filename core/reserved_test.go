@@ -13,7 +13,7 @@ func TestTagsOfTheLibrarysOwn(t *testing.T) {
 		reserved bool
 	}{
 		{"audit.start", true}, {"audit.x", true}, {"audit_overflow", true}, {"AUDIT_x", true}, {"Audit.", true},
-		{"audit", false}, {"audit-x", false}, {"auditor.x", false}, {"x.audit.y", false}, {"", false}, {"refund", false},
+		{"audit", false}, {"audit-x", false}, {"auditor.x", false}, {"x.audit.y", false}, {TagRead, false}, {"", false}, {"refund", false},
 	} {
 		var log bytes.Buffer
 		store := &testStore{}
