@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,15 +16,14 @@ import (
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/nethttpaudit/auditpage"
-	"github.com/auditing-go/auditing/stores"
-	_ "github.com/auditing-go/auditing/stores/sqlite"
+	"github.com/auditing-go/auditing/stores/sqlite"
 )
 
-// newRecorder returns a recorder on a SQLite file of its own.
+// newRecorder returns a recorder on a SQLite of its own.
 func newRecorder(t *testing.T, cfg core.Config) *core.Recorder {
 	t.Helper()
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	store, err := stores.Open(t.Context(), "sqlite", filepath.Join(t.TempDir(), "audits.db"))
+	store, err := sqlite.Open(t.Context(), ":memory:", sqlite.Config{Logger: cfg.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
