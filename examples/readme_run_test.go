@@ -66,12 +66,15 @@ func newPsql(t *testing.T) (ask func(query string) (answer string)) {
 	}
 }
 
-// wantShown: psql answers as the document says, but for the time of the one row in table.
+// wantShown: psql answers as the document says, but for the times of the rows in table.
 func wantShown(t *testing.T, ask func(query string) string, table, query, want string) {
 	t.Helper()
-	shift := "UPDATE " + table + " SET datetime = '" + readmeTime.FindString(want) + "' WHERE now() - datetime < '1 hour'"
-	if got := ask(shift); got != "UPDATE 1" {
-		t.Errorf("%s: %s", shift, got)
+	for i, at := range readmeTime.FindAllString(want, -1) {
+		nth := fmt.Sprintf("(SELECT audit_id FROM %s ORDER BY datetime OFFSET %d LIMIT 1)", table, i)
+		shift := "UPDATE " + table + " SET datetime = '" + at + "' WHERE now() - datetime < '1 hour' AND audit_id = " + nth
+		if got := ask(shift); got != "UPDATE 1" {
+			t.Errorf("%s: %s", shift, got)
+		}
 	}
 	if got, want := ask(query), trimmed(want); got != want {
 		t.Errorf("psql prints\n%s\nthe document says\n%s", got, want)
@@ -90,8 +93,8 @@ func TestReadmePostgres(t *testing.T) {
 	wantShown(t, ask, "mytag", query, want)
 }
 
-// TestReadmeGin runs README.md's program on gin, on another port: alice's refund is the
-// row at the top of README.md, and an interrupt ends the program in order.
+// TestReadmeGin runs README.md's program on gin, on another port: alice's refunds are the
+// rows at the top of README.md, and an interrupt ends the program in order.
 func TestReadmeGin(t *testing.T) {
 	query, want := shownByPsql(t, readme(t, mainReadme))
 	text := blocks(t, section(t, mainReadme, "With gin"), "go")[0].text
@@ -108,28 +111,39 @@ func TestReadmeGin(t *testing.T) {
 	goCommand(t, dir, "build", "-o", "shop", ".")
 	p := launch(t, exec.Command(filepath.Join(dir, "shop")))
 
-	r, err := http.NewRequest(http.MethodPost, "http://"+addr+"/refund", strings.NewReader("order=A-1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("X-Forwarded-For", "203.0.113.9")
-	cookies := sessions.NewCookieStore([]byte(key))
-	session, _ := cookies.Get(r, "session") // the request has none yet
-	session.Values["username"] = "alice"
-	signedIn := httptest.NewRecorder()
-	if err := session.Save(r, signedIn); err != nil {
-		t.Fatal(err)
-	}
-	r.AddCookie(signedIn.Result().Cookies()[0])
+	session := signedIn(t, []byte(key), "alice")
 	// gin says on its standard output when the routes stand, not yet that it listens.
 	p.waitFor(regexp.MustCompile("POST.*/refund"))
-	response := answered(t, r)
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("the refund is answered with %s", response.Status)
+	for _, c := range []struct {
+		form string
+		want int
+	}{{"order=A-1&amount=9.5", http.StatusOK}, {"order=A-2&amount=950", http.StatusForbidden}} {
+		r, err := http.NewRequest(http.MethodPost, "http://"+addr+"/refund", strings.NewReader(c.form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Forwarded-For", "203.0.113.9")
+		r.AddCookie(session)
+		if response := answered(t, r); response.StatusCode != c.want {
+			t.Errorf("the refund %s is answered with %s", c.form, response.Status)
+		}
 	}
 	p.interrupt()
 	wantShown(t, ask, "refund", query, want)
+}
+
+// signedIn is the cookie of a session of user's.
+func signedIn(t *testing.T, key []byte, user string) *http.Cookie {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	session, _ := sessions.NewCookieStore(key).Get(r, "session") // the request has none yet
+	session.Values["username"] = user
+	w := httptest.NewRecorder()
+	if err := session.Save(r, w); err != nil {
+		t.Fatal(err)
+	}
+	return w.Result().Cookies()[0]
 }
 
 // answered sends r until somebody listens.

@@ -68,6 +68,11 @@ var scenarios = []scenario{
 		prove: oneRefused,
 	},
 	{
+		what: "somebody has to mend the store first", returns: "the store's error", counts: "`Failed`",
+		then:  "At once, as when a right is missing.",
+		prove: lasting,
+	},
+	{
 		what: "shutdown begins during the audit", returns: "`nil`", counts: "`Stored`",
 		then:  "`Close` waits for it as long as its context allows, and says how many it had to give up.",
 		prove: shutdownBegins,

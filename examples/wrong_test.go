@@ -296,6 +296,18 @@ func oneRefused(t *testing.T) (core.Stats, error) {
 	return rec.Stats(), <-poisoned
 }
 
+func lasting(t *testing.T) (core.Stats, error) {
+	s := &shelf{answer: func(events []core.Event) error {
+		return core.FailAll(len(events), core.Failure{Err: errStore, Retry: true, Lasting: true})
+	}}
+	rec := recorder(t, s, core.Config{})
+	took, err := timed(rec)
+	if took != 0 {
+		t.Errorf("it failed after %v", took)
+	}
+	return rec.Stats(), err
+}
+
 func shutdownBegins(t *testing.T) (core.Stats, error) {
 	// A context that ends first.
 	s, answer := silent()

@@ -20,6 +20,7 @@ var requestCases = []adapterCase{
 	{name: "route", run: route},
 	{name: "client IP that an option says", run: clientIPOption},
 	{name: "options that fail", run: brokenRequestOptions},
+	{name: "facts that a client states", run: forgedFacts},
 	{name: "percent-encoded paths", run: encodedPaths},
 	{name: "host without port", run: hosts},
 	{name: "a layer inside copies and rewrites the request", run: rewrittenCopy},
