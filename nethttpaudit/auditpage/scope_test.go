@@ -108,7 +108,7 @@ func TestScopedTenant(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(11, 12))
 	shown := 0
 	var links []string
-	for i := range 400 {
+	for i := range 250 {
 		v := url.Values{}
 		for range rnd.IntN(4) {
 			name := names[rnd.IntN(len(names))]
@@ -145,7 +145,7 @@ func TestScopedTenant(t *testing.T) {
 			}
 		}
 	}
-	if shown < 300 {
+	if shown < 200 {
 		t.Errorf("only %d events were shown at all", shown)
 	}
 }
