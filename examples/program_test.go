@@ -196,7 +196,7 @@ func (p *program) visitor() *visitor {
 func (p *program) signedIn(username string) *visitor {
 	p.t.Helper()
 	v := p.visitor()
-	v.post("/login", url.Values{"username": {username}}).wantRedirect("/audits")
+	v.post("/login", url.Values{"username": {username}}).wantRedirect("/")
 	return v
 }
 

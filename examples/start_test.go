@@ -23,7 +23,7 @@ func (e example) testDefaultFile(t *testing.T) {
 		kept[i] = strings.TrimPrefix(p.waitFor(regexp.MustCompile(`Audits are kept in .*`)), "Audits are kept in ")
 		p.url = p.waitFor(regexp.MustCompile(`http://\S+`))
 		v := p.signedIn("alice")
-		v.refund("A-1", "9.50").wantRedirect("/audits")
+		v.refund("A-1", "9.50").wantRedirect("/?order=A-1")
 		if got := v.audits(); len(got) != i+1 {
 			t.Errorf("after start %d the trail is %+v", i+1, got)
 		}
@@ -45,7 +45,7 @@ func (e example) testNoCacheFolder(t *testing.T) {
 	p := launch(t, cmd)
 	p.waitFor(regexp.MustCompile(`Audits are kept in ` + regexp.QuoteMeta(temp)))
 	p.url = p.waitFor(regexp.MustCompile(`http://\S+`))
-	p.signedIn("alice").refund("A-1", "9.50").wantRedirect("/audits")
+	p.signedIn("alice").refund("A-1", "9.50").wantRedirect("/?order=A-1")
 }
 
 func (e example) testWarning(t *testing.T) {
@@ -74,9 +74,10 @@ func (e example) testWarning(t *testing.T) {
 func (e example) testConsole(t *testing.T) {
 	p := start(t, e.binary, "-store", "console")
 	v := p.signedIn("alice")
-	v.refund("A-1", "9.50").wantRedirect("/audits")
+	v.refund("A-1", "9.50").wantRedirect("/?order=A-1")
 	p.waitFor(regexp.MustCompile(`refund: alice .*order: "A-1"`))
 	v.get("/audits").wantStatus(http.StatusNotImplemented)
+	v.get("/audit/").wantStatus(http.StatusNotImplemented)
 }
 
 func (e example) testHelp(t *testing.T) {

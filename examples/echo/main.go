@@ -16,6 +16,7 @@ import (
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/echoaudit"
 	"github.com/auditing-go/auditing/examples/internal/shop"
+	"github.com/auditing-go/auditing/nethttpaudit/auditpage"
 	"github.com/auditing-go/auditing/stores"
 	_ "github.com/auditing-go/auditing/stores/postgres" // the drivers postgres_auto and postgres
 	_ "github.com/auditing-go/auditing/stores/sqlite"   // the driver sqlite
@@ -37,19 +38,28 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = shop.Serve(ctx, opts.Addr, newHandler(rec, shop.NewSessions()), stdout)
+	handler, err := newHandler(rec, shop.NewSessions())
+	if err != nil {
+		return err
+	}
+	err = shop.Serve(ctx, opts.Addr, handler, stdout)
 	// The last requests are answered; now the last audits are waited for.
 	return errors.Join(err, shop.Drain(rec, stdout))
 }
 
-func newHandler(rec *core.Recorder, cookies sessions.Store) http.Handler {
+func newHandler(rec *core.Recorder, cookies sessions.Store) (http.Handler, error) {
 	s := shop.New(rec, cookies)
+	page, err := auditpage.New(rec, auditpage.Config{User: s.User})
+	if err != nil {
+		return nil, err
+	}
 	e := echo.New()
 	e.Use(middleware.Recover(), echoaudit.Middleware(rec, echoaudit.SessionUser(cookies, shop.SessionName)))
 	e.GET("/", echo.WrapHandler(http.HandlerFunc(s.Home)))
 	e.POST("/login", echo.WrapHandler(http.HandlerFunc(s.Login)))
 	e.POST("/logout", echo.WrapHandler(http.HandlerFunc(s.Logout)))
 	e.GET("/audits", echo.WrapHandler(http.HandlerFunc(s.Audits)))
+	e.Any("/audit/*", echo.WrapHandler(page))
 	e.POST("/refund", func(c echo.Context) error {
 		if !s.SignedIn(c.Response(), c.Request(), "refund") {
 			return nil
@@ -59,12 +69,12 @@ func newHandler(rec *core.Recorder, cookies sessions.Store) http.Handler {
 			s.Fail(c.Response(), c.Request(), http.StatusBadRequest, err.Error())
 			return nil
 		}
-		err = echoaudit.Audit(c, "refund", echoaudit.Fields{"order": order, "amount": amount})
+		err = echoaudit.Audit(c, "refund", echoaudit.Fields{"order": order, "amount": amount}, core.On("order", order))
 		if err != nil {
 			s.FailAudit(c.Response(), c.Request(), err)
 			return nil
 		}
-		return c.Redirect(http.StatusSeeOther, "/audits")
+		return c.Redirect(http.StatusSeeOther, shop.Refunded(order))
 	})
-	return e
+	return e, nil
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/examples/internal/shop"
 	"github.com/auditing-go/auditing/ginaudit"
+	"github.com/auditing-go/auditing/nethttpaudit/auditpage"
 	"github.com/auditing-go/auditing/stores"
 	_ "github.com/auditing-go/auditing/stores/esstore" // the drivers elasticsearch and opensearch
 )
@@ -48,28 +49,37 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = shop.Serve(ctx, opts.Addr, newHandler(rec, shop.NewSessions()), stdout)
+	handler, err := newHandler(rec, shop.NewSessions())
+	if err != nil {
+		return err
+	}
+	err = shop.Serve(ctx, opts.Addr, handler, stdout)
 	// The last requests are answered; now the last audits are waited for.
 	return errors.Join(err, shop.Drain(rec, stdout))
 }
 
-func newHandler(rec *core.Recorder, cookies sessions.Store) http.Handler {
+func newHandler(rec *core.Recorder, cookies sessions.Store) (http.Handler, error) {
 	s := shop.New(rec, cookies)
+	page, err := auditpage.New(rec, auditpage.Config{User: s.User})
+	if err != nil {
+		return nil, err
+	}
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gin.Recovery(), ginaudit.Middleware(rec, ginaudit.SessionUser(cookies, shop.SessionName)))
 	r.GET("/", gin.WrapF(s.Home))
 	r.POST("/login", gin.WrapF(s.Login))
 	r.POST("/logout", gin.WrapF(s.Logout))
-	r.GET("/audits", func(c *gin.Context) {
+	flushed := r.Group("/", func(c *gin.Context) {
 		// An audit is durable at once, but a search sees it only about a second later.
 		if store, ok := rec.Store().(core.Flusher); ok {
 			if err := store.Flush(c.Request.Context()); err != nil {
 				slog.Warn("the newest audits may not be shown yet", "error", err)
 			}
 		}
-		s.Audits(c.Writer, c.Request)
 	})
+	flushed.GET("/audits", gin.WrapF(s.Audits))
+	flushed.Any("/audit/*any", gin.WrapH(page))
 	r.POST("/refund", func(c *gin.Context) {
 		if !s.SignedIn(c.Writer, c.Request, "refund") {
 			return
@@ -79,12 +89,12 @@ func newHandler(rec *core.Recorder, cookies sessions.Store) http.Handler {
 			s.Fail(c.Writer, c.Request, http.StatusBadRequest, err.Error())
 			return
 		}
-		err = ginaudit.Audit(c, "refund", ginaudit.Fields{"order": order, "amount": amount})
+		err = ginaudit.Audit(c, "refund", ginaudit.Fields{"order": order, "amount": amount}, core.On("order", order))
 		if err != nil {
 			s.FailAudit(c.Writer, c.Request, err)
 			return
 		}
-		c.Redirect(http.StatusSeeOther, "/audits")
+		c.Redirect(http.StatusSeeOther, shop.Refunded(order))
 	})
-	return r
+	return r, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/examples/internal/shop"
 	"github.com/auditing-go/auditing/nethttpaudit"
+	"github.com/auditing-go/auditing/nethttpaudit/auditpage"
 	"github.com/auditing-go/auditing/stores"
 	_ "github.com/auditing-go/auditing/stores/postgres" // the drivers postgres_auto and postgres
 	_ "github.com/auditing-go/auditing/stores/sqlite"   // the driver sqlite
@@ -43,23 +44,32 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = shop.Serve(ctx, opts.Addr, newHandler(rec, shop.NewSessions()), stdout)
+	handler, err := newHandler(rec, shop.NewSessions())
+	if err != nil {
+		return err
+	}
+	err = shop.Serve(ctx, opts.Addr, handler, stdout)
 	// The last requests are answered; now the last audits are waited for.
 	return errors.Join(err, shop.Drain(rec, stdout))
 }
 
-func newHandler(rec *core.Recorder, cookies sessions.Store) http.Handler {
+func newHandler(rec *core.Recorder, cookies sessions.Store) (http.Handler, error) {
 	s := shop.New(rec, cookies)
+	page, err := auditpage.New(rec, auditpage.Config{User: s.User})
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.Home)
 	mux.HandleFunc("POST /login", s.Login)
 	mux.HandleFunc("POST /logout", s.Logout)
 	mux.HandleFunc("GET /audits", s.Audits)
+	mux.Handle("/audit/", page)
 	mux.HandleFunc("POST /refund", func(w http.ResponseWriter, r *http.Request) { refund(s, w, r) })
 
 	// From here on handlers need only their request to audit.
 	audited := nethttpaudit.Middleware(rec, nethttpaudit.SessionUser(cookies, shop.SessionName))
-	return audited(mux)
+	return audited(mux), nil
 }
 
 func refund(s *shop.Shop, w http.ResponseWriter, r *http.Request) {
@@ -72,11 +82,11 @@ func refund(s *shop.Shop, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Who acts and from where is known. nil means that the event is durable.
-	err = nethttpaudit.Audit(r, "refund", nethttpaudit.Fields{"order": order, "amount": amount})
+	err = nethttpaudit.Audit(r, "refund", nethttpaudit.Fields{"order": order, "amount": amount}, core.On("order", order))
 	if err != nil {
 		s.FailAudit(w, r, err)
 		return
 	}
 	// Here the money would be sent.
-	http.Redirect(w, r, "/audits", http.StatusSeeOther)
+	http.Redirect(w, r, shop.Refunded(order), http.StatusSeeOther)
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/auditing-go/auditing/core"
-	"github.com/auditing-go/auditing/core/auditjson"
 )
 
 var (
@@ -21,7 +20,7 @@ var (
 	//go:embed style.css
 	styleCSS string
 
-	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"text": text}).Parse(pageHTML))
+	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
 	// styleHash lets a browser show this style sheet and no other.
 	styleHash = func() string {
@@ -34,7 +33,7 @@ var (
 type page struct {
 	User    string // "" shows the form to sign in
 	Problem string // what went wrong
-	Trail   *trail // the audits, when they could be read
+	Order   string // that was refunded
 
 	Style template.CSS // set by render
 	Stats core.Stats
@@ -53,7 +52,7 @@ func (s *Shop) render(w http.ResponseWriter, status int, p page) {
 	w.Write(b.Bytes())
 }
 
-// Fail answers with the page and what went wrong, or with JSON if that was asked for.
+// Fail answers with the page and what went wrong, or with JSON where that is the answer.
 func (s *Shop) Fail(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	if wantsJSON(r) {
 		writeJSON(w, status, map[string]string{"error": problem})
@@ -69,7 +68,7 @@ func (s *Shop) FailAudit(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func wantsJSON(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "application/json")
+	return r.URL.Path == "/audits" || strings.Contains(r.Header.Get("Accept"), "application/json")
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -82,12 +81,4 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(append(body, '\n'))
-}
-
-// text shows a value of a field.
-func text(v any) string {
-	if s, ok := v.(string); ok {
-		return s
-	}
-	return string(auditjson.Append(nil, v))
 }

@@ -1,5 +1,5 @@
 // Package shop is the application that the examples share: a page on which one
-// signs in, refunds orders and reads the audit trail. What it takes to audit
+// signs in and refunds orders. What it takes to audit, and to look at the audits,
 // stands in the examples themselves.
 //
 // options.go reads the flags, serve.go starts and ends the program, page.go
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -51,12 +52,11 @@ func New(rec *core.Recorder, sessions sessions.Store) *Shop {
 
 // Home answers GET /.
 func (s *Shop) Home(w http.ResponseWriter, r *http.Request) {
-	if s.user(r) != "" {
-		http.Redirect(w, r, "/audits", http.StatusSeeOther)
-		return
-	}
-	s.render(w, http.StatusOK, page{})
+	s.render(w, http.StatusOK, page{User: s.user(r), Order: r.URL.Query().Get("order")})
 }
+
+// Refunded is where the answer to a refund leads: to the page, which says where its audit is seen.
+func Refunded(order string) string { return "/?order=" + url.QueryEscape(order) }
 
 // maxName keeps the session small enough for a cookie.
 const maxName = 100
@@ -75,7 +75,7 @@ func (s *Shop) Login(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, http.StatusInternalServerError, "You could not be signed in.")
 		return
 	}
-	http.Redirect(w, r, "/audits", http.StatusSeeOther)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
 // Logout answers POST /logout.
@@ -104,6 +104,9 @@ func (s *Shop) SignedIn(w http.ResponseWriter, r *http.Request, tag string) bool
 	s.Fail(w, r, http.StatusUnauthorized, "Sign in first.")
 	return false
 }
+
+// User says who looks at the audit trail: whoever is signed in may. An application lets few.
+func (s *Shop) User(r *http.Request) (string, error) { return s.user(r), nil }
 
 func (s *Shop) user(r *http.Request) string {
 	session, _ := s.sessions.Get(r, SessionName)

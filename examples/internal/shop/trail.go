@@ -9,24 +9,13 @@ import (
 	"github.com/auditing-go/auditing/core"
 )
 
-// trailRows is how many audits one page shows.
+// trailRows is how many audits one answer holds.
 const trailRows = 50
 
-// trail is one page of audits, newest first.
-type trail struct {
-	Rows  []core.Event
-	Older string // asks for the next page
-}
-
-func newTrail(p core.Page) *trail {
-	// A JSON array is never null.
-	return &trail{Rows: append([]core.Event{}, p.Events...), Older: p.Next}
-}
-
-// Audits answers GET /audits with the trail of everybody's audits, as a page or,
-// if that is asked for, as a JSON array. An application shows it to few.
+// Audits answers GET /audits with the newest of everybody's audits as a JSON array, for
+// programs. An application shows it to few.
 func (s *Shop) Audits(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept, Cookie")
+	w.Header().Set("Vary", "Cookie")
 	if !s.SignedIn(w, r, "audits") {
 		return
 	}
@@ -39,20 +28,15 @@ func (s *Shop) Audits(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, http.StatusNotImplemented, "This store cannot be read from here: start the program with another -store.")
 		return
 	case err != nil && len(read.Events) > 0:
-		// What can be read is shown; the error names what cannot.
+		// What can be read is in the answer; the error names what cannot.
 		slog.Error("reading the audits", "error", err)
 	case err != nil:
 		slog.Error("reading the audits", "error", err)
 		s.Fail(w, r, http.StatusServiceUnavailable, "The audits cannot be read now. Try again.")
 		return
 	}
-	t := newTrail(read)
-	if !wantsJSON(r) {
-		s.render(w, http.StatusOK, page{User: s.user(r), Trail: t})
-		return
+	if read.Next != "" {
+		w.Header().Set("Link", "</audits?after="+url.QueryEscape(read.Next)+`>; rel="next"`)
 	}
-	if t.Older != "" {
-		w.Header().Set("Link", "</audits?after="+url.QueryEscape(t.Older)+`>; rel="next"`)
-	}
-	writeJSON(w, http.StatusOK, t.Rows)
+	writeJSON(w, http.StatusOK, append([]core.Event{}, read.Events...)) // an array, never null
 }

@@ -18,9 +18,12 @@ import (
 
 // Refund proves that a refund is audited before it is done, and not done when that
 // fails.
-func Refund(t *testing.T, newHandler func(rec *core.Recorder, cookies sessions.Store) http.Handler) {
+func Refund(t *testing.T, newHandler func(rec *core.Recorder, cookies sessions.Store) (http.Handler, error)) {
 	rec := audittest.New(t)
-	handler := newHandler(rec.Recorder(), shop.NewSessions())
+	handler, err := newHandler(rec.Recorder(), shop.NewSessions())
+	if err != nil {
+		t.Fatal(err)
+	}
 	post := func(path string, form url.Values, cookies ...*http.Cookie) *http.Response {
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -40,7 +43,7 @@ func Refund(t *testing.T, newHandler func(rec *core.Recorder, cookies sessions.S
 		t.Errorf("the answer is %d, want %d", status, http.StatusSeeOther)
 	}
 	got := rec.Last("refund")
-	if got.User != "alice" || got.Fields["order"] != "A-1" || got.Fields["amount"] != 9.5 || got.Request.Path != "/refund" {
+	if got.User != "alice" || got.Fields["order"] != "A-1" || got.Fields["amount"] != 9.5 || got.Target != "order/A-1" || got.Request.Path != "/refund" {
 		t.Errorf("what is audited is %+v", got)
 	}
 
