@@ -1,5 +1,5 @@
-// Package core records who did what, when and from where, and waits until that is
-// durable.
+// Package core records who did what to which, when, from where and with what result,
+// and waits until that is durable.
 //
 //	err := rec.Audit(ctx, "refund", core.Fields{"order": 42, "amount": 9.5})
 //
@@ -10,18 +10,24 @@
 //	           nethttpaudit              batch, wait,       spool, console, yours
 //	                                     try again
 //
-// An application opens a [Store] with package stores, makes one [Recorder] of it with
-// [New], and installs the Middleware of its adapter, which puts the recorder and an
-// [Origin] into each request's context. An audit asks the origin who acts and from
-// where, makes an [Event] of the answer, and queues it. Audits that wait at the same
-// moment share one write; no timer delays a lone one.
+// An application opens a [Store] with package stores and makes one [Recorder] of it with
+// [New]. It installs the Middleware of its adapter, which puts the recorder and an [Origin]
+// into each request's context. An audit asks the origin who acts and from where, makes an
+// [Event] of the answer, and queues it. Audits that wait at the same moment share one
+// write. No timer delays a lone one.
+//
+// Options say what the request does not: [On] which thing it was done to; [Succeeded],
+// [Denied], [Failed] and [Result] how it ended; [OnBehalfOf] for whom; [As] and [Anonymous]
+// who acts. No field can set these, so no form can forge them.
 //
 // # What nil means
 //
-// [Audit] returns nil when the event is durable in the store, or when it was cancelled
-// because nobody could be identified: that is counted and warned of, and
-// [Config.RequireUser] makes it an error. Of a tag that [Config.Durability] makes
-// [BestEffort] nil means that the event waits.
+// [Audit] returns nil in three cases:
+//
+//   - The event is durable in the store.
+//   - Nobody is signed in. Nothing is stored; the audit counts as cancelled and is warned
+//     of. [Config.RequireUser] makes it an error.
+//   - [Config.Durability] makes the tag [BestEffort]. The event waits to be stored.
 //
 // Anything else is an [*AuditError]; [errors.Is] tells these apart:
 //
@@ -31,25 +37,26 @@
 //   - [ErrNoUser], [ErrRequestOver], or what the lookup of the user returned: nobody
 //     can say who acted, so there is no event.
 //   - [ErrNoRecorder]: no middleware is on the way and no default is set.
-//   - None of them: the audit cannot be made as it was asked for, as with two outcomes, or
-//     the store refuses the event for its content. The text says which.
+//   - None of them, and the text says which: the audit was asked for wrongly, as with two
+//     outcomes; the store refuses the event for its content; or somebody has to mend the
+//     store first, as when a right is missing. The event is not stored.
 //
-// An audit neither ends with its request's context nor outlasts [Config.Timeout]: one
-// whose client has left is stored all the same. [Stats] accounts for every audit:
+// An audit does not end with its request's context: one whose client has left is stored
+// all the same. It does not outlast [Config.Timeout]. [Stats] accounts for every audit:
 // Attempted = Stored + Cancelled + Failed + Unknown + Pending, at every moment.
 //
 // # Once
 //
-// An event has its ID, a UUIDv7, before it is first written, and a store keeps an ID
-// once. So an event is tried again until its time is over, also after a connection
-// broke in the middle of a commit. An audit that is made again after [ErrUnknown] is
-// another event with another ID.
+// An event gets its ID, a UUIDv7, before it is first written, and a store keeps each ID
+// once. So it is safe to try an event again until its time is over, even after a
+// connection broke in the middle of a commit. An audit that you make again after
+// [ErrUnknown] is another event with another ID.
 //
 // # Lifecycle
 //
-// A recorder needs no start. [Recorder.Close] takes no more audits, waits for those
-// under way as long as its context allows, and closes the store; call it when the
-// server has shut down. Work that outlives its request audits with the context that
+// A recorder needs no start. Call [Recorder.Close] when the server has shut down: it takes
+// no more audits, waits for those under way as long as its context allows, and closes the
+// store. Work that outlives its request audits with the context that
 // [Detach] returns.
 //
 // # Writing a store

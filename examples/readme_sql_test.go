@@ -67,7 +67,7 @@ func TestReadmeQueries(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	rec := onPostgres(t, dsn, postgres.Config{}, core.Config{})
 	ctx := core.NewContext(t.Context(), nil, proxied{})
-	if err := rec.Audit(ctx, "refund", core.Fields{"order": 42, "amount": 9.5}, core.On("order", "A-2"), core.Denied("more than 100")); err != nil {
+	if err := rec.Audit(ctx, "refund", core.Fields{"order": 42, "amount": 9.5}, core.On("order", "A-2"), core.Denied("not from 0 to 100")); err != nil {
 		t.Fatal(err)
 	}
 	mustAudit(t, rec, "🙂", core.Fields{"mood": "good"})

@@ -2,18 +2,24 @@ package examples
 
 import (
 	"fmt"
+	"go/ast"
 	"go/format"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	pathpkg "path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/auditing-go/auditing/core"
 )
 
 // block is a fenced block of a document.
@@ -263,4 +269,76 @@ func TestReadmeIsShort(t *testing.T) {
 	if n := strings.Count(readme(t, mainReadme), "\n"); n > 170 {
 		t.Errorf("README.md has %d lines: more belongs into the README of a package", n)
 	}
+}
+
+// namedInCore is a name of package core, or one of its types' fields and methods.
+var namedInCore = regexp.MustCompile(`^(core|Config|Event|Recorder|Request|Query)\.([A-Z]\w*)`)
+
+// TestReadmeNames: what the documents name in package core is there.
+func TestReadmeNames(t *testing.T) {
+	types := map[string]reflect.Type{
+		"Config": reflect.TypeFor[core.Config](), "Event": reflect.TypeFor[core.Event](), "Recorder": reflect.TypeFor[*core.Recorder](),
+		"Request": reflect.TypeFor[core.Request](), "Query": reflect.TypeFor[core.Query](),
+	}
+	exported := exportedNames(t, filepath.Join("..", "core"))
+	found := 0
+	for _, document := range documents(t) {
+		for _, code := range codeSpan.FindAllStringSubmatch(fencedBlock.ReplaceAllString(readme(t, document), ""), -1) {
+			name := namedInCore.FindStringSubmatch(code[1])
+			if name == nil {
+				continue
+			}
+			found++
+			ok := exported[name[2]]
+			if of := types[name[1]]; of != nil {
+				_, ok = of.MethodByName(name[2])
+				if of.Kind() == reflect.Struct && !ok {
+					_, ok = of.FieldByName(name[2])
+				}
+			}
+			if !ok {
+				t.Errorf("%s names %s, which is not in package core", document, name[0])
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("the documents have only %d names of package core", found)
+	}
+}
+
+// exportedNames are those that a package declares.
+func exportedNames(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, path := range paths {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		for _, decl := range file.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				names[d.Name.Name] = names[d.Name.Name] || d.Recv == nil
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					switch s := spec.(type) {
+					case *ast.TypeSpec:
+						names[s.Name.Name] = true
+					case *ast.ValueSpec:
+						for _, name := range s.Names {
+							names[name.Name] = true
+						}
+					}
+				}
+			}
+		}
+	}
+	return names
 }

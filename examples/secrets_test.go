@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ import (
 )
 
 // TestNoSecretOnDisk plants secrets in 200 shapes and looks for them in every byte of SQLite's
-// files, of a spool whose store is away, on the console and in the log.
+// files, of a spool whose store is away, on the console, in the log and in the errors of audits.
 func TestNoSecretOnDisk(t *testing.T) {
 	const canary, plain = "c4n4ry-of-a-secret", "in plain sight"
 	names := []string{
@@ -54,10 +56,17 @@ func TestNoSecretOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var refused bytes.Buffer // the texts of errors
 	for _, store := range []core.Store{table, disk, core.NewConsole(&console)} {
-		rec, err := core.New(store, core.Config{Logger: logger})
-		if err != nil {
-			t.Fatal(err)
+		audit := func(cfg core.Config, fields core.Fields, options ...core.Option) {
+			cfg.Logger = logger
+			rec, err := core.New(store, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := rec.Audit(t.Context(), "x", fields, append(options, core.As("me"))...); err != nil {
+				fmt.Fprintln(&refused, err)
+			}
 		}
 		for _, name := range names {
 			for _, shape := range shapes {
@@ -66,13 +75,26 @@ func TestNoSecretOnDisk(t *testing.T) {
 					fields = core.Fields{name: shape(name)}
 				}
 				fields["note"] = plain
-				if err := rec.Audit(t.Context(), "x", fields, core.As("me")); err != nil {
-					t.Fatal(err)
-				}
+				audit(core.Config{}, fields)
 			}
+			audit(core.Config{}, nil, core.On(asKind(name), canary))
+			audit(core.Config{}, nil, core.On(name+"!", canary)) // is refused
+			audit(core.Config{}, nil, core.On(name, []string{canary}))
+			audit(core.Config{Enrich: func(_ context.Context, e *core.Event) {
+				e.Fields, e.Target = core.Fields{name: canary}, asKind(name)+"/"+canary
+			}}, nil)
 		}
+		// Reasons are the application's words: they are hidden where it says so.
+		reasons := core.Config{Protect: []func(string, any) any{core.Secrets, core.Hidden("reason")}}
+		for _, result := range []core.Option{core.Denied(canary), core.Failed(canary), core.Result(errors.New(canary))} {
+			audit(reasons, core.Fields{"password": canary}, result, core.On("password", canary))
+		}
+		audit(reasons, nil, core.Denied(canary), core.Failed(canary))
 	}
-	written := map[string][]byte{"the log": log.Bytes(), "the console": console.Bytes()}
+	if n := bytes.Count(refused.Bytes(), []byte("\n")); n < 2*3*len(names) {
+		t.Errorf("only %d audits were refused:\n%s", n, refused.String())
+	}
+	written := map[string][]byte{"the log": log.Bytes(), "the console": console.Bytes(), "an error": refused.Bytes()}
 	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			written[filepath.Base(filepath.Dir(path))+"/"+d.Name()], err = os.ReadFile(path)
@@ -102,6 +124,13 @@ func TestNoSecretOnDisk(t *testing.T) {
 		_ = s.Close(ctx) // what waits in the spool cannot go on
 		cancel()
 	}
+}
+
+var wordEnd = regexp.MustCompile("([a-z])([A-Z])")
+
+// asKind makes a kind of a target of a name, with the same words.
+func asKind(name string) string {
+	return strings.ToLower(strings.ReplaceAll(wordEnd.ReplaceAllString(name, "${1}_$2"), " ", "_"))
 }
 
 // unreachable is a store that cannot be reached.
