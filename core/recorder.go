@@ -354,6 +354,23 @@ func (r *Recorder) Read(ctx context.Context, q Query) (page Page, err error) {
 	return reader.Read(ctx, q)
 }
 
+// Tags asks the store for the tags of what it keeps, sorted; see [TagLister]. Of a store that
+// is none it is [errors.ErrUnsupported].
+func (r *Recorder) Tags(ctx context.Context) (tags []string, err error) {
+	if r == nil || r.store == nil {
+		return nil, ErrNoRecorder
+	}
+	lister, ok := r.store.(TagLister)
+	if !ok {
+		return nil, fmt.Errorf("auditing: %T does not list tags: %w", r.store, errors.ErrUnsupported)
+	}
+	if ctx, err = usable(ctx); err != nil {
+		return nil, err
+	}
+	defer recovered("auditing: the store's Tags", &err)
+	return lister.Tags(ctx)
+}
+
 // fail counts an audit that failed before there was an event, and returns its error.
 func (r *Recorder) fail(tag string, err error) error {
 	if r != nil && r.store != nil {

@@ -389,6 +389,32 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// tagged is a store that lists tags.
+type tagged struct {
+	testStore
+	tags func() ([]string, error)
+}
+
+func (s *tagged) Tags(context.Context) ([]string, error) { return s.tags() }
+
+func TestTags(t *testing.T) {
+	store := &tagged{tags: func() ([]string, error) { return []string{"a"}, errStore }}
+	rec := newTestRecorder(t, store, Config{})
+	tags, err := rec.Tags(noContext)
+	wantErr(t, err, errStore)
+	if !slices.Equal(tags, []string{"a"}) {
+		t.Errorf("the tags beside the error are %q", tags)
+	}
+	store.tags = func() ([]string, error) { panic("no") }
+	if _, err := rec.Tags(t.Context()); err == nil || !strings.Contains(err.Error(), "Tags panicked: no") {
+		t.Errorf("error %v", err)
+	}
+	_, err = newTestRecorder(t, &testStore{}, Config{}).Tags(t.Context())
+	wantErr(t, err, errors.ErrUnsupported)
+	_, err = (*Recorder)(nil).Tags(t.Context())
+	wantErr(t, err, ErrNoRecorder)
+}
+
 // hangs marks a test whose Save ignores its ctx: no prompt store does.
 func hangs(t *testing.T) {
 	t.Helper()

@@ -45,6 +45,15 @@ type Reader interface {
 	Read(ctx context.Context, q Query) (Page, error)
 }
 
+// TagLister is a Reader that knows under which tags there are events.
+type TagLister interface {
+	// Tags returns the tags of the events that can be read, sorted and each once. It does not
+	// read them all: where several tags share a place, one may be missing of which nothing is
+	// among the newest events there. What could not be looked at is named by an error beside
+	// the tags of everything else.
+	Tags(ctx context.Context) ([]string, error)
+}
+
 // Flusher is a Store that has more to do before what it saved can be read.
 type Flusher interface {
 	Flush(ctx context.Context) error

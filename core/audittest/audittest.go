@@ -173,6 +173,16 @@ func (s *store) Read(_ context.Context, q core.Query) (core.Page, error) {
 	return q.Page((*Recording)(s).Events())
 }
 
+// Tags implements [core.TagLister].
+func (s *store) Tags(context.Context) ([]string, error) {
+	var tags []string
+	for _, e := range (*Recording)(s).Events() {
+		tags = append(tags, e.Tag)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags), nil
+}
+
 // clone shares no memory with e: neither the recorder nor a test may change what
 // is kept.
 func clone(e core.Event) core.Event {

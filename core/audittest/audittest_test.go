@@ -18,6 +18,9 @@ func TestReading(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if tags, err := rec.Recorder().Tags(t.Context()); err != nil || len(tags) != 1 || tags[0] != "x" {
+		t.Errorf("the tags are %q, %v", tags, err)
+	}
 	page, err := rec.Recorder().Read(t.Context(), core.Query{Target: "order/1"})
 	if err != nil || len(page.Events) != 1 || page.Events[0].Fields["n"] != int64(1) {
 		t.Errorf("read %v, %v", page, err)

@@ -156,16 +156,11 @@ func (a *ask) conditions() (all []condition) {
 // at is a time in the zone that was asked for.
 func (a *ask) at(t time.Time) string { return t.In(a.zone).Format("2006-01-02 15:04:05 MST") }
 
-// tagLister is a recorder that knows which tags there are.
-type tagLister interface {
-	Tags(ctx context.Context) ([]string, error)
-}
-
 // tags are those to choose from. To who may not see all events the tags of others say
 // something already, so that these are only those that were found.
 func (p *page) tags(ctx context.Context, v viewer, found []core.Event) (tags []string) {
-	if l, ok := any(p.rec).(tagLister); ok && !v.reader.Bounded() {
-		if tags, err := l.Tags(ctx); err == nil {
+	if !v.reader.Bounded() {
+		if tags, err := p.rec.Tags(ctx); err == nil {
 			return tags
 		}
 	}

@@ -145,10 +145,11 @@ type Store struct {
 }
 
 var (
-	_ core.Store   = (*Store)(nil)
-	_ core.Reader  = (*Store)(nil)
-	_ core.Flusher = (*Store)(nil)
-	_ core.Closer  = (*Store)(nil)
+	_ core.Store     = (*Store)(nil)
+	_ core.Reader    = (*Store)(nil)
+	_ core.TagLister = (*Store)(nil)
+	_ core.Flusher   = (*Store)(nil)
+	_ core.Closer    = (*Store)(nil)
 )
 
 // Open opens the cluster that dsn names, with a client of its own:

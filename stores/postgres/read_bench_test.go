@@ -65,6 +65,13 @@ func BenchmarkRead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Run("list of tags", func(b *testing.B) {
+		for range b.N {
+			if tags, err := s.Tags(b.Context()); err != nil || len(tags) != tables+2 {
+				b.Fatalf("%d tags (%v), want %d", len(tags), err, tables+2)
+			}
+		}
+	})
 	for _, c := range []struct {
 		name string
 		q    core.Query

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,10 @@ func TestReadAfterAChange(t *testing.T) {
 			d.exec(change)
 			if found, err := readAll(t, s, core.Query{Target: "order/1"}); len(found) > 0 || err != nil && left == "" {
 				t.Errorf("%d events of a target (%v), want none", len(found), err)
+			}
+			if tags, err := s.Tags(t.Context()); len(tags) == 0 || tags[len(tags)-1] != "other" || err != nil && (left == "" || !strings.Contains(err.Error(), `table "ev"`)) ||
+				err == nil && left != "22012" && !slices.Contains(tags, "ev") && !slices.Contains(tags, "old") {
+				t.Errorf("the tags are %q (%v)", tags, err)
 			}
 			for _, q := range []core.Query{{Tag: "ev"}, {}, {Limit: 3}, {Tag: "ev", User: "me", Limit: 4}, {Tag: "ev", Fields: core.Fields{"n": 3}}} {
 				want := 10

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,6 +103,16 @@ func (m *memory) Read(_ context.Context, q core.Query) (core.Page, error) {
 		all = append(all, e)
 	}
 	return q.Page(all)
+}
+
+func (m *memory) Tags(ctx context.Context) ([]string, error) {
+	page, err := m.Read(ctx, core.Query{Limit: core.MaxLimit})
+	var tags []string
+	for _, e := range page.Events {
+		tags = append(tags, e.Tag)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags), err
 }
 
 func (m *memory) Close(context.Context) error {

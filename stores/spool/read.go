@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/auditing-go/auditing/core"
@@ -58,6 +59,47 @@ func (s *Store) Read(ctx context.Context, q core.Query) (core.Page, error) {
 		return core.Page{}, err2
 	}
 	return core.Page{Events: found.events, Next: found.next}, err
+}
+
+// Tags implements [core.TagLister] over both the spool and the next store, which has to be
+// one. It costs reading all that waits.
+func (s *Store) Tags(ctx context.Context) ([]string, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if s.isClosed() {
+		return nil, core.ErrClosed
+	}
+	store, err := s.next.get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("auditing: opening the store behind the spool: %w", err)
+	}
+	next, ok := store.(core.TagLister)
+	if !ok {
+		return nil, fmt.Errorf("auditing: %T behind the spool does not list tags: %w", store, errors.ErrUnsupported)
+	}
+	waiting := map[string]bool{}
+	for r, err := range s.all() {
+		var e core.Event
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil {
+			e, err = r.event()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("auditing: reading the spool: %w", err)
+		}
+		waiting[e.Tag] = true
+	}
+	tags, err := next.Tags(ctx)
+	for _, tag := range tags {
+		waiting[tag] = true
+	}
+	if err != nil {
+		err = fmt.Errorf("auditing: reading the store behind the spool: %w", err)
+	}
+	return slices.Sorted(maps.Keys(waiting)), err
 }
 
 // all yields all records that wait or are set aside, and others that were passed on.

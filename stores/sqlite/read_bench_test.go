@@ -99,6 +99,13 @@ func BenchmarkRead(b *testing.B) {
 	warm("all tags", core.Query{}, 100)
 	warm("all tags, the next page", core.Query{After: last.Next}, 100)
 	warm("all tags of a user", core.Query{User: "u3"}, 100)
+	b.Run("list of tags", func(b *testing.B) {
+		for range b.N {
+			if tags, err := s.Tags(b.Context()); err != nil || len(tags) != tables+2 {
+				b.Fatalf("%d tags (%v), want %d", len(tags), err, tables+2)
+			}
+		}
+	})
 	warm("field in audit_extra, number", core.Query{Tag: "fields", Fields: core.Fields{"my-order": rows / 2}}, 1)
 	warm("field in audit_extra, nothing", core.Query{Tag: "fields", Fields: core.Fields{"my-order": -1}}, 0)
 	warm("field in audit_extra, text", core.Query{Tag: "fields", Fields: core.Fields{"my-note": fmt.Sprint("text ", rows/2)}}, 1)

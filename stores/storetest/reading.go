@@ -164,6 +164,35 @@ func scattered(p *place) {
 	}
 }
 
+// listOfTags has tags of which several share a place, and some with a place of their own.
+func listOfTags(p *place) {
+	lister, ok := p.store.(core.TagLister)
+	if !ok {
+		p.Skipf("%T is no core.TagLister", p.store)
+	}
+	holds := func(want []string) {
+		p.Helper()
+		p.flush()
+		tags, err := lister.Tags(p.Context())
+		if err != nil || !slices.Equal(tags, want) {
+			p.broken(ruleTags, "Tags gives %.1000q, %v; want %.1000q", tags, err, want)
+			p.FailNow()
+		}
+	}
+	holds(nil)
+	tags := []string{"refund", "Refund", "user.login", "user_login", "it's", `"quoted"`, "-", "é", strings.Repeat("long", 50), "audit.read"}
+	for i := range p.suite.tags {
+		tags = append(tags, fmt.Sprint("tag", i))
+	}
+	var events []core.Event
+	for i, tag := range append(tags, tags...) {
+		events = append(events, event(i, tag, core.Fields{"n": i}))
+	}
+	p.save(events...)
+	slices.Sort(tags)
+	holds(tags)
+}
+
 func paging(p *place) {
 	events := sample()
 	p.save(events...)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -36,8 +37,9 @@ type hooks struct {
 	query    func(core.Query) core.Query                                    // what is asked for
 	answer   func(core.Query, core.Page) core.Page                          // what is answered
 	close    func(closedBefore bool) (stayOpen bool, err error)
-	closed   error // instead of core.ErrClosed
-	noSecond bool  // a second handle sees a place of its own
+	closed   error                        // instead of core.ErrClosed
+	list     func(tags []string) []string // instead of each once
+	noSecond bool                         // a second handle sees a place of its own
 }
 
 func newPlace() *place { return &place{ids: map[uuid.UUID]bool{}} }
@@ -109,6 +111,20 @@ func (s *shelf) Read(_ context.Context, q core.Query) (core.Page, error) {
 		page = s.answer(q, page)
 	}
 	return page, err
+}
+
+func (s *shelf) Tags(context.Context) ([]string, error) {
+	s.place.mu.Lock()
+	defer s.place.mu.Unlock()
+	var tags []string
+	for _, e := range s.events {
+		tags = append(tags, e.Tag)
+	}
+	slices.Sort(tags)
+	if s.list != nil {
+		return s.list(tags), nil
+	}
+	return slices.Compact(tags), nil
 }
 
 func (s *shelf) Close(context.Context) error {

@@ -9,7 +9,7 @@
 //
 // Each failure says in words which promise is broken. The suite reads back what it
 // saved, so the store has to be a [core.Reader]; a [core.Flusher] is flushed before
-// each read, and a [core.Closer] is closed and must stay so.
+// each read, a [core.TagLister] is asked for its tags, and a [core.Closer] is closed and must stay so.
 package storetest
 
 import (
@@ -76,6 +76,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, opts ...Option) {
 		{"queries by field", fieldQueries},
 		{"queries by fields without a column", oddlyNamed},
 		{"paging", paging},
+		{"list of tags", listOfTags},
 		{"many tags in one trail", scattered},
 		{"arrivals between pages", arrivals},
 		{"malformed cursors", malformedCursors},
@@ -160,6 +161,7 @@ const (
 	ruleEnds       = "Save ends soon after its context does"
 	ruleAgain      = "saving again after an error is always safe, and stores what was not stored"
 	ruleMatch      = "Read gives exactly the events that match the query"
+	ruleTags       = "Tags gives the tags of what can be read, sorted and each once"
 	ruleOrder      = "events come ordered by (Time, ID), newest first"
 	ruleLimit      = "a page holds at most Limit events"
 	ruleNext       = "walking the pages by Next gives each event exactly once and comes to an end"

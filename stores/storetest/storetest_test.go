@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,8 @@ var faults = map[string]struct {
 	"takes every limit for the largest":   {asking(func(q *core.Query) { q.Limit = core.MaxLimit }), "paging", "at most Limit events"},
 	"starts the next page at the next µs": {hooks{answer: nextBy(func(c *core.Cursor) { c.ID = [16]byte{} })}, "paging", "exactly the events that match"},
 	"starts the next page with the last":  {hooks{answer: nextBy(func(c *core.Cursor) { c.ID[15]++ })}, "paging", "each event exactly once"},
+	"lists a tag twice":                   {hooks{list: func(tags []string) []string { return tags }}, "list of tags", "sorted and each once"},
+	"lists not all tags":                  {hooks{list: func(tags []string) []string { return slices.Compact(tags)[:max(0, len(tags)/2-1)] }}, "list of tags", "the tags of what can be read"},
 	"never ends": {hooks{answer: func(q core.Query, p core.Page) core.Page {
 		if p.Next = q.After; len(p.Events) > 0 {
 			last := p.Events[len(p.Events)-1]

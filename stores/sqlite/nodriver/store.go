@@ -28,10 +28,11 @@ type Store struct {
 type tables = sqlstore.Store
 
 var (
-	_ core.Store    = (*Store)(nil)
-	_ core.Reader   = (*Store)(nil)
-	_ core.Closer   = (*Store)(nil)
-	_ core.Prompter = (*Store)(nil)
+	_ core.Store     = (*Store)(nil)
+	_ core.Reader    = (*Store)(nil)
+	_ core.TagLister = (*Store)(nil)
+	_ core.Closer    = (*Store)(nil)
+	_ core.Prompter  = (*Store)(nil)
 )
 
 // DDL returns the statements that make the table for tag with columns for fields, for
