@@ -69,9 +69,14 @@ func newHandler(rec *core.Recorder, cookies sessions.Store) (http.Handler, error
 			s.Fail(c.Response(), c.Request(), http.StatusBadRequest, err.Error())
 			return nil
 		}
-		err = echoaudit.Audit(c, "refund", echoaudit.Fields{"order": order, "amount": amount}, core.On("order", order))
+		result, refused := shop.Decide(amount)
+		err = echoaudit.Audit(c, "refund", echoaudit.Fields{"order": order, "amount": amount}, core.On("order", order), result)
 		if err != nil {
 			s.FailAudit(c.Response(), c.Request(), err)
+			return nil
+		}
+		if refused != "" {
+			s.Fail(c.Response(), c.Request(), http.StatusForbidden, refused)
 			return nil
 		}
 		return c.Redirect(http.StatusSeeOther, shop.Refunded(order))

@@ -69,9 +69,14 @@ func newHandler(rec *core.Recorder, cookies sessions.Store) (http.Handler, error
 			s.Fail(c.Writer, c.Request, http.StatusBadRequest, err.Error())
 			return
 		}
-		err = ginaudit.Audit(c, "refund", ginaudit.Fields{"order": order, "amount": amount}, core.On("order", order))
+		result, refused := shop.Decide(amount)
+		err = ginaudit.Audit(c, "refund", ginaudit.Fields{"order": order, "amount": amount}, core.On("order", order), result)
 		if err != nil {
 			s.FailAudit(c.Writer, c.Request, err)
+			return
+		}
+		if refused != "" {
+			s.Fail(c.Writer, c.Request, http.StatusForbidden, refused)
 			return
 		}
 		c.Redirect(http.StatusSeeOther, shop.Refunded(order))

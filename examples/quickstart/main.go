@@ -81,10 +81,15 @@ func refund(s *shop.Shop, w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
+	result, refused := shop.Decide(amount)
 	// Who acts and from where is known. nil means that the event is durable.
-	err = nethttpaudit.Audit(r, "refund", nethttpaudit.Fields{"order": order, "amount": amount}, core.On("order", order))
+	err = nethttpaudit.Audit(r, "refund", nethttpaudit.Fields{"order": order, "amount": amount}, core.On("order", order), result)
 	if err != nil {
 		s.FailAudit(w, r, err)
+		return
+	}
+	if refused != "" {
+		s.Fail(w, r, http.StatusForbidden, refused)
 		return
 	}
 	// Here the money would be sent.

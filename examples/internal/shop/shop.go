@@ -128,3 +128,15 @@ func RefundForm(r *http.Request) (order string, amount float64, err error) {
 	}
 	return order, amount, nil
 }
+
+// MaxRefund is how much is refunded to an order without asking anybody.
+const MaxRefund = 100
+
+// Decide says whether so much is refunded: the result to audit, and what to tell who may not.
+func Decide(amount float64) (result core.Option, refused string) {
+	if amount > MaxRefund {
+		reason := "more than " + strconv.Itoa(MaxRefund)
+		return core.Denied(reason), "This is " + reason + ", so it is not refunded."
+	}
+	return core.Succeeded(), ""
+}

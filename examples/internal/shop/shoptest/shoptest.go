@@ -35,23 +35,30 @@ func Refund(t *testing.T, newHandler func(rec *core.Recorder, cookies sessions.S
 		return w.Result()
 	}
 	cookies := post("/login", url.Values{"username": {"alice"}}).Cookies()
-	refund := func() int {
-		return post("/refund", url.Values{"order": {"A-1"}, "amount": {"9.50"}}, cookies...).StatusCode
+	refund := func(amount string) int {
+		return post("/refund", url.Values{"order": {"A-1"}, "amount": {amount}}, cookies...).StatusCode
 	}
 
-	if status := refund(); status != http.StatusSeeOther {
+	if status := refund("9.50"); status != http.StatusSeeOther {
 		t.Errorf("the answer is %d, want %d", status, http.StatusSeeOther)
 	}
 	got := rec.Last("refund")
-	if got.User != "alice" || got.Fields["order"] != "A-1" || got.Fields["amount"] != 9.5 || got.Target != "order/A-1" || got.Request.Path != "/refund" {
+	if got.User != "alice" || got.Fields["order"] != "A-1" || got.Fields["amount"] != 9.5 || got.Target != "order/A-1" || got.Outcome != core.OutcomeSuccess || got.Request.Path != "/refund" {
+		t.Errorf("what is audited is %+v", got)
+	}
+
+	if status := refund("101"); status != http.StatusForbidden {
+		t.Errorf("the answer is %d when it is too much, want %d", status, http.StatusForbidden)
+	}
+	if got := rec.Last("refund"); got.Outcome != core.OutcomeDenied || got.Reason != "more than 100" {
 		t.Errorf("what is audited is %+v", got)
 	}
 
 	rec.Fail(errors.New("the disk is full"))
-	if status := refund(); status != http.StatusServiceUnavailable {
+	if status := refund("9.50"); status != http.StatusServiceUnavailable {
 		t.Errorf("the answer is %d when the audit fails, want %d", status, http.StatusServiceUnavailable)
 	}
-	if n := len(rec.Events()); n != 1 {
-		t.Errorf("%d events are stored, want 1", n)
+	if n := len(rec.Events()); n != 2 {
+		t.Errorf("%d events are stored, want 2", n)
 	}
 }
