@@ -79,8 +79,8 @@ func (v *visitor) audits() (audits []audit) {
 
 // tableRow finds the cells of the newest event on the page of audits.
 var (
-	tableRow  = regexp.MustCompile(`(?s)<tbody role="rowgroup">\s*<tr role="row">(.*?)</tr>`)
-	tableCell = regexp.MustCompile(`(?s)<td role="cell" data-label="([^"]*)">(.*?)</td>`)
+	tableRow  = regexp.MustCompile(`(?s)<table class="rows">.*?<tbody>\s*<tr>(.*?)</tr>`)
+	tableCell = regexp.MustCompile(`(?s)<td data-label="([^"]*)">(.*?)</td>`)
 	htmlTag   = regexp.MustCompile(`<[^>]*>`)
 )
 

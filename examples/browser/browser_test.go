@@ -233,7 +233,8 @@ func newTrail(t *testing.T) trail {
 func (t trail) event(user, ip, tag string, fields core.Fields, opts ...core.Option) {
 	t.t.Helper()
 	who := nethttpaudit.User(func(*http.Request) (string, error) { return user, nil })
-	r := httptest.NewRequest(http.MethodPost, "https://shop.example.com/"+strings.ReplaceAll(tag, ".", "/"), nil)
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example.com/", nil)
+	r.URL.Path += strings.ReplaceAll(tag, ".", "/")
 	r.RemoteAddr = ip + ":1234"
 	r.Header.Set("User-Agent", "Mozilla/5.0")
 	nethttpaudit.Middleware(t.rec, who)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -7,5 +7,5 @@
 //
 // The picture in README.md is made by
 //
-//	go test -run Picture -picture ../../nethttpaudit/auditpage/page.png .
+//	go test -run Picture -picture page.png .
 package browser

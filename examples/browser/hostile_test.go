@@ -44,7 +44,7 @@ func TestHostileTexts(t *testing.T) {
 		b.setLook(look)
 		b.open(trail.url)
 		b.wantFits("the list, " + look.name)
-		hrefs := evaluate[[]string](b, `Array.from(document.querySelectorAll('tbody[role=rowgroup] th a'), a => a.getAttribute("href"))`)
+		hrefs := evaluate[[]string](b, `Array.from(document.querySelectorAll('.rows tbody th a'), a => a.getAttribute("href"))`)
 		if len(hrefs) < len(hostile) {
 			t.Fatalf("%d events are listed", len(hrefs))
 		}

@@ -16,7 +16,7 @@ func TestPicture(t *testing.T) {
 	trail.shop()
 	b := newBrowser(t)
 	b.setLook(looks[0])
-	b.do(chromedp.EmulateViewport(1120, 860, chromedp.EmulateScale(1.5)))
+	b.do(chromedp.EmulateViewport(1180, 1000, chromedp.EmulateScale(1.5)))
 	b.open(trail.url + "?from=2026-11-10&before=2026-11-25")
 	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {

@@ -1,9 +1,13 @@
 package auditpage
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/auditing-go/auditing/core"
 	"github.com/auditing-go/auditing/core/auditjson"
@@ -57,7 +61,7 @@ func (f field) Whole() bool {
 // row shows e with at most so many fields; 0 is all of them, whole.
 func (a *ask) row(e core.Event, most int) row {
 	r := row{
-		ID: e.ID.String(), Time: e.Time.In(a.zone).Format("2006-01-02 15:04:05"), Stamp: e.Time.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		ID: e.ID.String(), Time: e.Time.In(a.zone).Format("2006-01-02 15:04:05"), Stamp: e.Time.UTC().Format("2006-01-02T15:04:05.000Z"),
 		Tag: a.link("tag", e.Tag), User: a.link("user", e.User), OnBehalfOf: a.link("for", e.OnBehalfOf), Target: a.link("resource", e.Target),
 		Outcome: a.link("outcome", string(e.Outcome)), Reason: short(e.Reason),
 	}
@@ -107,12 +111,26 @@ func shown(show func(string) value, v any) *value {
 	if v == nil {
 		return nil
 	}
-	text, ok := v.(string)
-	if !ok {
-		text = string(auditjson.Append(nil, v))
-	}
-	s := show(text)
+	s := show(written(v))
 	return &s
+}
+
+// written is a value as one would type it to search for it.
+func written(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case float64:
+		if math.Abs(v) < 1e15 {
+			return strconv.FormatFloat(v, 'f', -1, 64)
+		}
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case time.Time:
+		return v.Format(time.RFC3339Nano)
+	case []byte:
+		return base64.StdEncoding.EncodeToString(v)
+	}
+	return string(auditjson.Append(nil, v))
 }
 
 // change is what [core.Diff] makes of a value that has changed.
@@ -139,7 +157,7 @@ func kind(v any) string {
 	case int64, uint64, float64:
 		return "number"
 	case []byte:
-		return "bytes"
+		return "bytes, in base64"
 	case []any:
 		return "list"
 	case map[string]any:
