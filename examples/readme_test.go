@@ -135,13 +135,11 @@ func outside(t *testing.T, files map[string]string) (dir string) {
 
 // imports are what a block without a package clause may use, by the names it uses.
 var imports = map[string]string{
-	"auditpage":    "github.com/auditing-go/auditing/nethttpaudit/auditpage",
 	"audittest":    "github.com/auditing-go/auditing/core/audittest",
 	"core":         "github.com/auditing-go/auditing/core",
 	"ginaudit":     "github.com/auditing-go/auditing/ginaudit",
 	"http":         "net/http",
 	"httptest":     "net/http/httptest",
-	"log":          "log",
 	"netip":        "net/netip",
 	"nethttpaudit": "github.com/auditing-go/auditing/nethttpaudit",
 	"stores":       "github.com/auditing-go/auditing/stores",
