@@ -41,6 +41,7 @@ func TestImportPolicy(t *testing.T) {
 		deny     []string
 	}{
 		{name: "core", allow: core},
+		{name: "core/export", allow: core},
 		{name: "nethttpaudit", allow: join(core, gorillaPaths, []string{module + "/nethttpaudit"})},
 		{name: "ginaudit", deny: join(echoPaths, databasePaths, ourStores)},
 		{name: "echoaudit", deny: join(ginPaths, contribPaths, databasePaths, ourStores, []string{"github.com/labstack/echo/v5", module + "/echoaudit/v5"})},

@@ -192,7 +192,7 @@ type look struct {
 // audit stores who is about to see what.
 func (p *page) audit(v viewer, a *ask, l look) error {
 	q, _ := scoped.And(a.whole(), v.reader.Scope)
-	fields := core.Fields{"view": l.view, "query": scoped.Describe(q), "events": len(l.events)}
+	fields := core.Fields{"view": l.view, "query": q.Describe(), "events": len(l.events)}
 	if n := len(l.events); n > 0 {
 		fields["first"], fields["last"] = l.events[0].ID, l.events[n-1].ID
 	}

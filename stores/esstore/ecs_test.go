@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/ecs"
 )
 
 // TestDocumentsAreECS: what is not below audit or labels, and is no tag, is a field of the
 // Elastic Common Schema, as its package @elastic/ecs lists them, and so is its mapping.
 func TestDocumentsAreECS(t *testing.T) {
-	list, err := os.ReadFile("testdata/ecs-" + ecsVersion + ".txt")
+	list, err := os.ReadFile("testdata/ecs-" + ecs.Version + ".txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/ecs"
 )
 
 const (
@@ -267,7 +268,7 @@ func labelQuery(name string, value any) any {
 	if !plainName(name) {
 		return nil
 	}
-	text, ok := labelText(value)
+	text, ok := ecs.Label(value)
 	if !ok || text == "" {
 		return nil
 	}
@@ -279,7 +280,7 @@ func labelQuery(name string, value any) any {
 
 // plainName reports whether every server takes name for one key below labels.
 func plainName(name string) bool {
-	if name == "" || len(name) > maxLabelName {
+	if name == "" || len(name) > ecs.MaxName {
 		return false
 	}
 	for i := range len(name) {

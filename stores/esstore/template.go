@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/auditing-go/auditing/core/ecs"
 )
 
 // templateVersion is stated in the templates, so that an older program does not
@@ -152,7 +154,7 @@ func (s *Store) put(ctx context.Context, name string, patterns []string, kind st
 	labels := object{"type": kind}
 	if kind == flattened {
 		labels["ignore_above"] = 8191
-		labels["depth_limit"] = 2 * maxLabelDepth
+		labels["depth_limit"] = 2 * ecs.MaxDepth
 	}
 	mapping["properties"].(object)["labels"] = labels
 	return s.putTemplate(ctx, name, patterns, mapping, s.cfg.DataStream)

@@ -13,17 +13,9 @@ import (
 	"github.com/auditing-go/auditing/core/auditjson"
 )
 
-// text is a condition of a query that is a text; "" is none.
-type text struct {
-	name  string
-	value *string
-}
-
-func texts(q *core.Query) []text {
-	return []text{
-		{"tag", &q.Tag}, {"user", &q.User}, {"for", &q.OnBehalfOf}, {"target", &q.Target}, {"outcome", (*string)(&q.Outcome)},
-		{"reason", &q.Reason}, {"tenant", &q.Tenant}, {"ip", &q.IP}, {"request", &q.RequestID},
-	}
+// texts are the conditions of a query that are texts; "" is none.
+func texts(q *core.Query) []*string {
+	return []*string{&q.Tag, &q.User, &q.OnBehalfOf, &q.Target, (*string)(&q.Outcome), &q.Reason, &q.Tenant, &q.IP, &q.RequestID}
 }
 
 // And is the query for what both a and b ask for, with the Limit and After of a; false when
@@ -33,8 +25,8 @@ func And(a, b core.Query) (core.Query, bool) {
 	ok := true
 	others := texts(&b)
 	for i, t := range texts(&a) {
-		ok = ok && (*t.value == "" || *others[i].value == "" || *t.value == *others[i].value)
-		*t.value = cmp.Or(*t.value, *others[i].value)
+		ok = ok && (*t == "" || *others[i] == "" || *t == *others[i])
+		*t = cmp.Or(*t, *others[i])
 	}
 	ok = ok && (a.ID == uuid.Nil || b.ID == uuid.Nil || a.ID == b.ID)
 	a.ID = cmp.Or(a.ID, b.ID)

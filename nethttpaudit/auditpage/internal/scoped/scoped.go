@@ -4,7 +4,6 @@ package scoped
 import (
 	"context"
 	"reflect"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -84,7 +83,7 @@ func (r Reader) sees(asked core.Query, e core.Event) bool {
 			return false
 		}
 		// What somebody else looked at, and the ids of what was found, may lie outside.
-		if r.Bounded() && !contains(e.Fields["query"], Describe(r.Scope.Normalize())) {
+		if r.Bounded() && !contains(e.Fields["query"], r.Scope.Normalize().Describe()) {
 			return false
 		}
 	}
@@ -146,38 +145,4 @@ func contains(described any, wanted map[string]any) bool {
 		}
 	}
 	return ok
-}
-
-// Describe is q as the fields of an event say it. Names stand where [core.Config.Protect]
-// finds them, so that a query keeps nothing that an event would not.
-func Describe(q core.Query) map[string]any {
-	d := map[string]any{}
-	for _, text := range texts(&q) {
-		if *text.value != "" {
-			d[text.name] = *text.value
-		}
-	}
-	if kind, id, ok := strings.Cut(q.Target, "/"); ok {
-		d["target"] = map[string]any{kind: id}
-	}
-	if q.ID != uuid.Nil {
-		d["id"] = q.ID.String()
-	}
-	if q.Anonymous {
-		d["anonymous"] = true
-	}
-	if !q.From.IsZero() {
-		d["from"] = q.From.UTC()
-	}
-	if !q.To.IsZero() {
-		d["to"] = q.To.UTC()
-	}
-	if len(q.Fields) > 0 {
-		fields := make(map[string]any, len(q.Fields))
-		for name, value := range q.Fields {
-			fields[name] = value
-		}
-		d["fields"] = fields
-	}
-	return d
 }

@@ -31,7 +31,7 @@ func someEvents(rnd *rand.Rand, n int) []core.Event {
 			Fields:  core.Fields{"amount": pick[any](rnd, nil, 1, 2.5, "1"), "note": pick[any](rnd, nil, "x")},
 		}
 		if e.Tag == core.TagRead {
-			e.Fields["query"] = scoped.Describe(someQuery(rnd).Normalize())
+			e.Fields["query"] = someQuery(rnd).Normalize().Describe()
 		}
 		events[i] = e.Normalize(core.DefaultMaxEventBytes)
 	}
@@ -165,7 +165,7 @@ func TestReader(t *testing.T) {
 // TestLooks: who is bounded sees of others' looks only those that were bounded as well.
 func TestLooks(t *testing.T) {
 	look := func(q core.Query) core.Event {
-		return core.Event{ID: uuid.New(), Tag: core.TagRead, Tenant: "t1", Time: start, Fields: core.Fields{"query": scoped.Describe(q), "first": "an id"}}
+		return core.Event{ID: uuid.New(), Tag: core.TagRead, Tenant: "t1", Time: start, Fields: core.Fields{"query": q.Describe(), "first": "an id"}}
 	}
 	scope := core.Query{Tenant: "t1", Fields: core.Fields{"shop": 7}}
 	events := store{
@@ -196,7 +196,7 @@ func TestHideDeep(t *testing.T) {
 		"salary": 1, "change": map[string]any{"salary": 2, "name": "a"}, "list": []any{map[string]any{"salary": 3, "x": 4}},
 	}}.Normalize(core.DefaultMaxEventBytes)
 	look := core.Event{ID: uuid.New(), Tag: core.TagRead, Time: start, Fields: core.Fields{
-		"query": scoped.Describe(core.Query{Fields: core.Fields{"salary": 1}}),
+		"query": core.Query{Fields: core.Fields{"salary": 1}}.Describe(),
 	}}.Normalize(core.DefaultMaxEventBytes)
 	hide := func(tag, field string) bool { return tag == "hr" && field == "salary" }
 	r := scoped.Reader{From: store{e, look}, Hide: hide, Looks: true}

@@ -1,4 +1,4 @@
-package esstore
+package ecs
 
 import (
 	"encoding/base64"
@@ -15,15 +15,17 @@ import (
 // What of an event can be searched. The servers refuse longer terms and deeper
 // objects; the rest keeps one event from filling an index.
 const (
+	// MaxName is how long the name of a label is at most, in bytes.
+	MaxName = 128
+	// MaxDepth is how many objects of labels stand in each other at most.
+	MaxDepth = 6
+
 	maxLabelBytes = 1 << 10  // of one value
-	maxLabelName  = 128      // bytes of one name
-	maxLabelDepth = 6        // objects in each other
-	maxLabelTotal = 64 << 10 // bytes of all labels of an event
+	maxLabelTotal = 64 << 10 // of all labels of an event
 )
 
 // appendLabels appends the copy of fields that can be searched: every value by its
-// label, see [appendLabel]. cut says that [labelQuery] cannot rely on it to find every
-// field whose name is plain.
+// label, see [appendLabel]. cut says that not every field is among them.
 func appendLabels(dst []byte, fields core.Fields) (_ []byte, cut bool) {
 	l := labels{dst: dst, limit: len(dst) + maxLabelTotal}
 	l.object(fields, 0)
@@ -61,13 +63,13 @@ func (l *labels) object(m map[string]any, depth int) {
 func (l *labels) value(v any, depth int) {
 	switch x := v.(type) {
 	case map[string]any:
-		if depth >= maxLabelDepth {
+		if depth >= MaxDepth {
 			l.dst = append(l.dst, `"(nested too deep)"`...)
 			return
 		}
 		l.object(x, depth+1)
 	case []any:
-		if depth >= maxLabelDepth {
+		if depth >= MaxDepth {
 			l.dst = append(l.dst, `"(nested too deep)"`...)
 			return
 		}
@@ -92,7 +94,7 @@ func (l *labels) value(v any, depth int) {
 // labelled reports whether a field of this name is among the labels: a dot separates
 // the names of nested objects, so none may begin, end or stand beside one.
 func labelled(name string) bool {
-	return name != "" && len(name) <= maxLabelName && name[0] != '.' && name[len(name)-1] != '.' && !strings.Contains(name, "..")
+	return name != "" && len(name) <= MaxName && name[0] != '.' && name[len(name)-1] != '.' && !strings.Contains(name, "..")
 }
 
 // appendLabel appends the label of a value that holds no other values, as JSON. Values
@@ -146,9 +148,9 @@ func cutLabel(s string) string {
 	return s[:n]
 }
 
-// labelText is the label of v as the text that a query compares with; false when v
+// Label is the label of v as the text that a query compares with; false when v
 // holds other values or nothing.
-func labelText(v any) (string, bool) {
+func Label(v any) (string, bool) {
 	switch x := v.(type) {
 	case nil, []any, map[string]any:
 		return "", false
