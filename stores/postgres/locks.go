@@ -84,3 +84,9 @@ func (k *locks) met(b sqlstore.Batch, err error) error {
 	h.err = fmt.Errorf("%s is locked by another session, which pg_locks shows: %w", tables, err)
 	return h.err
 }
+
+// lockTable locks a table until the transaction ends. LOCK itself needs a transaction that
+// began with BEGIN, which is none that a pipeline makes.
+func (b *backend) lockTable(name, mode string) string {
+	return "DO " + literal("BEGIN LOCK TABLE "+b.Table(name)+" IN "+mode+"; END")
+}

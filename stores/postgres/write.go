@@ -156,9 +156,9 @@ func (w *writing) look(ctx context.Context, batch sqlstore.Batch) {
 		w.fail(batch, w.locks.of(batch).err)
 		return
 	}
-	before := []insert{{sql: "LOCK TABLE " + w.Table(batch.Table.Name) + " IN ROW EXCLUSIVE MODE NOWAIT"}}
+	before := []insert{{sql: w.lockTable(batch.Table.Name, "ROW EXCLUSIVE MODE NOWAIT")}}
 	if batch.Twin != "" {
-		before = append(before, insert{sql: "LOCK TABLE " + w.Table(batch.Twin) + " IN ACCESS SHARE MODE NOWAIT"})
+		before = append(before, insert{sql: w.lockTable(batch.Twin, "ACCESS SHARE MODE NOWAIT")})
 	}
 	_, err := w.send(ctx, true, before, batch)
 	if isLock(err) {
