@@ -105,7 +105,7 @@ func TestLockedTablesFailAlone(t *testing.T) {
 // is looked at without waiting, which is what the server says last.
 func TestALockedTableIsTheReason(t *testing.T) {
 	s, _, tags, _ := manyTables(t, 1)
-	err := record(t, s).Audit(t.Context(), tags[0], core.Fields{"n": 1}, core.As("me"), core.Within(400*time.Millisecond))
+	err := record(t, s).Audit(t.Context(), tags[0], core.Fields{"n": 1}, core.As("me"), core.Within(1500*time.Millisecond))
 	if !errors.Is(err, core.ErrTimeout) || !strings.Contains(err.Error(), `table "locked_0"`) || !strings.Contains(err.Error(), `is locked by another session`) ||
 		!strings.Contains(err.Error(), "could not obtain lock") {
 		t.Errorf("the error is %v, want ErrTimeout that names the table and the lock", err)

@@ -142,6 +142,45 @@ func pipeline(ctx context.Context, c *pgconn.PgConn, keep *prepared, queries []q
 	return results[1:], nil // the first is of the setting
 }
 
+// applyLockTimeout is how long Apply waits for a table at a time: whoever writes to it waits
+// behind, also while a VACUUM has it.
+const (
+	applyLockTimeout = "SELECT set_config('lock_timeout', '50ms', true)"
+	applyPause       = 200 * time.Millisecond
+)
+
+// Apply implements [sqlstore.Backend].
+func (b *backend) Apply(ctx context.Context, table string, changes []sqlstore.Change) ([]int64, error) {
+	queries := []query{newQuery(durably, nil), newQuery(applyLockTimeout, nil)}
+	if table != "" {
+		queries = append(queries, newQuery(b.lockTable(table, "SHARE ROW EXCLUSIVE MODE"), nil))
+	}
+	before := len(queries)
+	for _, c := range changes {
+		queries = append(queries, newQuery(c.SQL+" RETURNING 1", c.Args))
+	}
+	for {
+		results, _, err := b.query(ctx, false, queries)
+		switch {
+		case err == nil:
+			changed := make([]int64, len(changes))
+			for i := range changed {
+				changed[i] = int64(len(results[before+i]))
+			}
+			return changed, nil
+		case sqlState(err) == "42501":
+			return nil, fmt.Errorf("%w: %w", sqlstore.ErrDenied, err)
+		case !isLock(err) || table == "":
+			return nil, err
+		}
+		select {
+		case <-time.After(applyPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 // textOf spells an argument in the text format; nil is NULL.
 func textOf(v any) []byte {
 	switch v := v.(type) {

@@ -89,9 +89,12 @@ func probe(ctx context.Context, c *pgx.Conn) error {
 // A table that somebody has locked is not waited for long, because all others would wait
 // with it. The lock is for those who have to know that the transaction is over, see
 // [writeConn.settle].
-const settings = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-	WHEN 'off' THEN 'on' WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true),
+const settings = durably + `,
 	set_config('lock_timeout', $1::text, true), pg_advisory_xact_lock_shared($2::bigint)`
+
+// durably makes the commit of a transaction durable.
+const durably = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+	WHEN 'off' THEN 'on' WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true)`
 
 // settingsParams are the arguments of settings, in the binary format.
 func (c *connection) settingsParams(wait time.Duration) [][]byte {

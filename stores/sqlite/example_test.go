@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -110,4 +111,46 @@ func ExampleStore_ViewDDL() {
 	}
 	fmt.Println(denied)
 	// Output: [refund export]
+}
+
+// A store that makes no tables keeps what has none in audit_overflow. Whoever may change
+// tables moves it to where it belongs.
+func ExampleStore_Refile() {
+	ctx := context.Background()
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:refile?mode=memory&cache=shared"}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	owner, err := auditsqlite.New(ctx, db, auditsqlite.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fixed, err := auditsqlite.New(ctx, db, auditsqlite.Config{Fixed: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	rec, err := core.New(fixed, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(ctx)
+	if err := rec.Audit(ctx, "export", core.Fields{"rows": 120}, core.As("alice")); err != nil {
+		log.Fatal(err)
+	}
+
+	moved, err := owner.Refile(ctx, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var rows int
+	if err := db.Raw(`SELECT "rows" FROM export`).Scan(&rows).Error; err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(moved, rows)
+	// Output: 1 120
 }

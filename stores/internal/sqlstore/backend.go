@@ -49,6 +49,11 @@ type Backend interface {
 	// Write stores the rows, except those whose id is in the table or in the batch's Twin
 	// already. It returns the rows that are not known to be stored.
 	Write(ctx context.Context, batches []Batch) []RowFailure
+	// Apply runs changes in one durable transaction, beside which nobody writes to the table
+	// unless that is "", and returns how many rows each has changed. It may be long until the
+	// table is free. Their values are made by Arg, JSON as text. [ErrDenied] says that a right
+	// is missing.
+	Apply(ctx context.Context, table string, changes []Change) ([]int64, error)
 	// Keeps reports whether a column of that kind keeps the value exactly. A [LocalTime]
 	// does not keep a time of the hour that comes twice when clocks are put back.
 	Keeps(v any, k Kind) bool
@@ -109,8 +114,8 @@ type Backend interface {
 // takes long: it is asked again later.
 var ErrUnderWay = errors.New("the table is growing")
 
-// ErrDenied is what a [Backend] answers when the role has not the rights to grow a table.
-var ErrDenied = errors.New("this role may not create or alter it")
+// ErrDenied is what a [Backend] answers when the role has not the rights to grow or change a table.
+var ErrDenied = errors.New("this role may not do that")
 
 // ErrChanged is what a [Backend] answers, and sorts as Stale, when a [Guess] was wrong.
 var ErrChanged = errors.New("tables are not what they were")
@@ -292,6 +297,12 @@ func (r *Row) Base(n int) any {
 		return &e.Request.Path
 	}
 	return nil
+}
+
+// Change is a statement that changes rows.
+type Change struct {
+	SQL  string
+	Args []any
 }
 
 // RowFailure is a row that is not known to be stored.

@@ -174,6 +174,15 @@ func (r *reading) fill(ctx context.Context, sources []*source) error {
 	if r.few && r.backend.Odd() == (Odd{}) {
 		return r.readAll(ctx, append(sound, odd...)) // spares a round trip
 	}
+	if !r.few {
+		// What moves to its own table meanwhile is then found in one of them.
+		if n := slices.IndexFunc(sound, func(p part) bool { return p.rel.Name == r.overflowName() }); n >= 0 {
+			if err := r.readAll(ctx, sound[n:n+1]); err != nil {
+				return err
+			}
+			sound = slices.Delete(sound, n, n+1)
+		}
+	}
 	for _, parts := range [][]part{sound, odd} {
 		var err error
 		if !r.few {

@@ -58,6 +58,21 @@ func (s *Store) Declare(ctx context.Context, tag string, fields core.Fields) err
 // A table that cannot be in it is named in the error, beside the statements for the others.
 func (s *Store) ViewDDL(ctx context.Context) (string, error) { return s.tables.ViewDDL(ctx) }
 
+// Refile moves what was stored where there was room, because its own place was not there, to
+// that place: events of the overflow table to the tables of their tags, and what stands in
+// audit_extra and audit_request to columns that would keep it. Unless the store is Fixed it
+// makes those first, within MaxTables and MaxColumns. What still fits nowhere else stays.
+//
+// It returns how many rows it has moved or changed, and hands that to progress, unless that is
+// nil, behind each transaction. Each event is in one place at every moment, and Read gives the
+// same before, meanwhile and after, numbers by value. Audits may be written meanwhile. It can be
+// ended by ctx, and run again. What a table does not take stays too, and the error says why.
+//
+// It is for a role that may update and delete; the application's need not.
+func (s *Store) Refile(ctx context.Context, progress func(moved int)) (moved int, err error) {
+	return s.tables.Refile(ctx, progress)
+}
+
 // DB returns the GORM handle that [New] was given, to query audits with models of your
 // own. A store that was opened has none, and it is nil: GORM's dialect of SQLite would
 // compile a second SQLite, with cgo.

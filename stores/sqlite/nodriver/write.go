@@ -37,6 +37,24 @@ func (b *backend) Write(ctx context.Context, batches []sqlstore.Batch) []sqlstor
 	return failures
 }
 
+// Apply implements [sqlstore.Backend].
+func (b *backend) Apply(ctx context.Context, _ string, changes []sqlstore.Change) (changed []int64, err error) {
+	err = b.immediate(ctx, func(conn *sql.Conn) error {
+		changed = make([]int64, len(changes))
+		for i, c := range changes {
+			result, err := conn.ExecContext(ctx, c.SQL, c.Args...)
+			if err != nil {
+				return err
+			}
+			if changed[i], err = result.RowsAffected(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return changed, err
+}
+
 // errAgain is answered by a transaction that has to start over.
 var errAgain = errors.New("a table refuses a row")
 

@@ -23,6 +23,7 @@ type Store interface {
 	Declare(ctx context.Context, tag string, fields core.Fields) error
 	DDL(tag string, fields core.Fields) string
 	ViewDDL(ctx context.Context) (string, error)
+	Refile(ctx context.Context, progress func(moved int)) (moved int, err error)
 }
 
 // Database is a new one for a test.
@@ -45,6 +46,10 @@ func Run(t *testing.T, database func(t *testing.T) Database) {
 	t.Run("facts without columns", func(t *testing.T) { factsWithoutColumns(t, database(t)) })
 	t.Run("reserved tags", func(t *testing.T) { reservedTags(t, database(t)) })
 	t.Run("view", func(t *testing.T) { view(t, database(t)) })
+	t.Run("refiled", func(t *testing.T) { refiled(t, database(t)) })
+	t.Run("refiled beside others", func(t *testing.T) { refiledBesideOthers(t, database(t)) })
+	t.Run("refiled around others", func(t *testing.T) { refiledAround(t, database(t)) })
+	t.Run("refiled by nobody", func(t *testing.T) { refiledByNobody(t, database(t)) })
 	t.Run("diversions", func(t *testing.T) { diversions(t, database) })
 }
 
