@@ -25,6 +25,8 @@ const (
 type Query struct {
 	// Tag selects one tag; "" is all tags.
 	Tag string
+	// NotTags leaves out the events of these tags, such as [TagRead].
+	NotTags []string
 	// ID selects one event, such as that of an [AuditError]; zero is all events.
 	ID uuid.UUID
 	// User selects one acting user; "" is all users.
@@ -81,6 +83,10 @@ func (q Query) Normalize() Query {
 	})
 	q.Tag, q.User, q.OnBehalfOf, q.Target, q.Outcome, q.Reason, q.Tenant = e.Tag, e.User, e.OnBehalfOf, e.Target, e.Outcome, e.Reason, e.Tenant
 	q.IP, q.RequestID = e.Request.IP, e.Request.ID
+	q.NotTags = slices.Clone(q.NotTags)
+	for i, tag := range q.NotTags {
+		q.NotTags[i] = normalizeForQuery(Event{Tag: tag}).Tag
+	}
 	q.From, q.To = lowerBound(q.From), upperBound(q.To)
 	if len(q.Fields) > 0 {
 		fields := make(Fields, len(q.Fields))
@@ -165,6 +171,7 @@ func (f filter) match(e Event) bool {
 	q := f.q
 	switch {
 	case q.Tag != "" && e.Tag != q.Tag,
+		slices.Contains(q.NotTags, e.Tag),
 		q.ID != uuid.Nil && e.ID != q.ID,
 		q.User != "" && e.User != q.User,
 		q.Anonymous && e.User != "",

@@ -28,6 +28,9 @@ func (q Query) Describe() map[string]any {
 	if q.Anonymous {
 		d["anonymous"] = true
 	}
+	if len(q.NotTags) > 0 {
+		d["not_tags"] = q.NotTags
+	}
 	if !q.From.IsZero() {
 		d["from"] = q.From.UTC()
 	}

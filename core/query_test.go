@@ -33,6 +33,8 @@ func TestQueryMatch(t *testing.T) {
 		{"nothing asked", core.Query{}, true},
 		{"its tag", core.Query{Tag: "refund"}, true},
 		{"a tag of another case", core.Query{Tag: "Refund"}, false},
+		{"not its tag", core.Query{NotTags: []string{"login", "refund"}}, false},
+		{"not another tag", core.Query{NotTags: []string{"login", "Refund"}}, true},
 		{"its user", core.Query{User: "alice"}, true},
 		{"another user", core.Query{User: "alice "}, false},
 		{"its id", core.Query{ID: e.ID}, true},

@@ -241,6 +241,9 @@ func filterOf(q core.Query, labels bool) []any {
 			filter = append(filter, c.clause(value))
 		}
 	}
+	for _, tag := range q.NotTags {
+		filter = append(filter, object{"bool": object{"must_not": term("tag")(tag)}})
+	}
 	bounds := object{}
 	if !q.From.IsZero() {
 		bounds["gte"] = q.From.UnixMicro()

@@ -173,6 +173,7 @@ func describeQuery(q core.Query) string {
 		}
 	}
 	add("Tag", q.Tag, q.Tag != "")
+	add("NotTags", q.NotTags, len(q.NotTags) > 0)
 	add("ID", q.ID.String(), q.ID != uuid.Nil)
 	add("User", q.User, q.User != "")
 	add("Anonymous", q.Anonymous, q.Anonymous)

@@ -48,7 +48,7 @@ func (p *place) answers(events []core.Event, queries ...core.Query) {
 func queries(p *place) {
 	p.holdsAll(nil) // an empty place
 	p.holds(core.Query{Tag: "refund", User: "alice", Fields: core.Fields{"n": 1}}, nil)
-	events := sample()
+	events := append(sample(), event(3, core.TagRead, nil), event(11, core.TagRead, nil), event(500, core.TagRead, nil), event(12, "audit.other", nil))
 	p.save(events...)
 	at := func(us int) time.Time { return start.Add(time.Duration(us) * time.Microsecond) }
 	p.answers(events,
@@ -57,6 +57,11 @@ func queries(p *place) {
 		core.Query{Tag: "Refund"},
 		core.Query{Tag: "REFUND"},
 		core.Query{Tag: "nothing"},
+		core.Query{NotTags: []string{"refund"}},
+		core.Query{NotTags: []string{"nothing", "login", "Refund"}, User: "alice"},
+		core.Query{NotTags: []string{"refund"}, Tag: "refund"},
+		core.Query{NotTags: []string{core.TagRead}},
+		core.Query{NotTags: []string{core.TagRead, "login", "audit.other"}, From: at(2)},
 		core.Query{User: "alice"},
 		core.Query{User: "Alice"},
 		core.Query{User: "alice "},

@@ -17,6 +17,11 @@ func (r *reading) conditions(p part, s span, args *params) (where []string) {
 		}
 		where = append(where, cond)
 	}
+	if c, ok := p.byName["audit_tag"]; ok && p.rel.Name == r.overflowName() { // where tags are many
+		for _, tag := range r.q.NotTags {
+			where = append(where, "("+r.backend.Typed(Quote(c.Name), Text)+" <> "+args.add(tag, Text)+` OR "audit_tag" IS NULL)`)
+		}
+	}
 	where = append(where, r.factConditions(p, args)...)
 	for _, name := range slices.Sorted(maps.Keys(r.q.Fields)) {
 		if cond := r.fieldCondition(p.source, name, r.q.Fields[name], args.add); cond != "" {

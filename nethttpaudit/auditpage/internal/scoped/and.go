@@ -28,6 +28,8 @@ func And(a, b core.Query) (core.Query, bool) {
 		ok = ok && (*t == "" || *others[i] == "" || *t == *others[i])
 		*t = cmp.Or(*t, *others[i])
 	}
+	a.NotTags = append(a.NotTags, b.NotTags...)
+	ok = ok && !slices.Contains(a.NotTags, a.Tag)
 	ok = ok && (a.ID == uuid.Nil || b.ID == uuid.Nil || a.ID == b.ID)
 	a.ID = cmp.Or(a.ID, b.ID)
 	a.Anonymous = a.Anonymous || b.Anonymous

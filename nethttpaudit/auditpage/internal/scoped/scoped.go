@@ -35,6 +35,9 @@ func (r Reader) Read(ctx context.Context, q core.Query) (core.Page, error) {
 		return core.Page{}, err
 	}
 	asked := q.Normalize()
+	if !r.Looks && asked.Tag == "" && asked.ID == uuid.Nil {
+		asked.NotTags = append(asked.NotTags, core.TagRead)
+	}
 	q, ok := And(asked, r.Scope)
 	if !ok {
 		return core.Page{}, nil
@@ -78,14 +81,9 @@ func (r Reader) Bounded() bool {
 
 // sees reports whether an event that matches is one for the viewer.
 func (r Reader) sees(asked core.Query, e core.Event) bool {
-	if IsLook(e.Tag) {
-		if !r.Looks && asked.Tag == "" && asked.ID == uuid.Nil {
-			return false
-		}
-		// What somebody else looked at, and the ids of what was found, may lie outside.
-		if r.Bounded() && !contains(e.Fields["query"], r.Scope.Normalize().Describe()) {
-			return false
-		}
+	// What somebody else looked at, and the ids of what was found, may lie outside.
+	if IsLook(e.Tag) && r.Bounded() && !contains(e.Fields["query"], r.Scope.Normalize().Describe()) {
+		return false
 	}
 	if r.Hide != nil {
 		for name := range asked.Fields {

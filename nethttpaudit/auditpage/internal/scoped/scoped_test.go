@@ -41,7 +41,9 @@ func someEvents(rnd *rand.Rand, n int) []core.Event {
 func someQuery(rnd *rand.Rand) core.Query {
 	var q core.Query
 	for range rnd.IntN(3) {
-		switch rnd.IntN(9) {
+		switch rnd.IntN(10) {
+		case 9:
+			q.NotTags = []string{pick(rnd, "refund", "login", core.TagRead)}
 		case 0:
 			q.Tag = pick(rnd, "refund", "login", core.TagRead)
 		case 1:
@@ -274,15 +276,16 @@ func TestReaderEnds(t *testing.T) {
 	events := someEvents(rand.New(rand.NewPCG(7, 8)), 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &ending{store: events, cancel: cancel}
-	r := scoped.Reader{From: s}
-	q := core.Query{Limit: 10}
+	r := scoped.Reader{From: s, Hide: func(tag, field string) bool { return tag == "login" }}
+	q := core.Query{Limit: 10, Fields: core.Fields{"note": "x"}}
+	whole := q
 	page, err := r.Read(ctx, q)
 	if err != nil || page.Next == "" || len(page.Events) == 0 || len(page.Events) >= 10 {
 		t.Fatalf("%d events, next %q, %v", len(page.Events), page.Next, err)
 	}
 	q.After = page.Next
 	rest := walk(t, q, func(q core.Query) (core.Page, error) { return r.Read(t.Context(), q) })
-	all := walk(t, core.Query{Limit: 10}, func(q core.Query) (core.Page, error) { return r.Read(t.Context(), q) })
+	all := walk(t, whole, func(q core.Query) (core.Page, error) { return r.Read(t.Context(), q) })
 	if len(page.Events)+len(rest) != len(all) {
 		t.Errorf("%d and %d events of %d", len(page.Events), len(rest), len(all))
 	}
