@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/chromedp"
 
 	"github.com/auditing-go/auditing/core"
@@ -71,6 +72,30 @@ func TestAccessible(t *testing.T) {
 			}
 			b.wantFits(name + ", " + look.name)
 		}
+	}
+}
+
+// TestTableIsATable: where the rows stand below each other, a screen reader still hears of a
+// table with its caption, its headings and its rows.
+func TestTableIsATable(t *testing.T) {
+	trail := newTrail(t)
+	trail.shop()
+	b := newBrowser(t)
+	b.setLook(looks[2])
+	b.open(trail.url + "?resource=customer/7")
+	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles := map[string]int{}
+	for _, node := range tree.Nodes {
+		if !node.Ignored && node.Role != nil {
+			roles[strings.Trim(string(node.Role.Value), `"`)]++
+		}
+	}
+	// The numbers of the chart are folded away.
+	if roles["table"] != 1 || roles["caption"]+roles["Caption"] != 1 || roles["row"] != 4 || roles["columnheader"] != 7 || roles["rowheader"] != 3 || roles["cell"] != 3*6 {
+		t.Errorf("a screen reader hears of %v", roles)
 	}
 }
 

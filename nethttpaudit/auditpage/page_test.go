@@ -252,6 +252,20 @@ func TestSearch(t *testing.T) {
 	s.get("zone", "Europe/Berlin").wantSays("When (Europe/Berlin)")
 }
 
+// TestTags: all tags that there are can be chosen, also those of which no event is listed.
+func TestTags(t *testing.T) {
+	s := newSite(t, newRecorder(t, core.Config{}), auditpage.Config{})
+	s.event("refund", nil)
+	s.event("login", nil)
+	var tags []string
+	for _, n := range s.get("tag", "login").all(func(n *html.Node) bool { return n.Data == "option" && n.Parent.Data == "datalist" }) {
+		tags = append(tags, attr(n, "value"))
+	}
+	if got := strings.Join(tags, " "); got != "login refund" {
+		t.Errorf("to choose from there are %s", got)
+	}
+}
+
 // TestSearchOfRequests: what a request brought is found by its address and id.
 func TestSearchOfRequests(t *testing.T) {
 	s := newSite(t, newRecorder(t, core.Config{}), auditpage.Config{})
