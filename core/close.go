@@ -198,7 +198,7 @@ func (f *flush) report(cut error) error {
 // Recorder.mu must be held.
 func (r *Recorder) awaitPending() *flush {
 	f := &flush{done: make(chan struct{})}
-	for _, calls := range [][]*call{r.queue.retries, r.queue.fresh, r.out.batch} {
+	for _, calls := range [][]*call{r.queue.retries, r.queue.fresh, r.out.batch, r.joins} {
 		for _, c := range calls {
 			if c.state == waiting || c.state == inWrite {
 				c.flushes = append(c.flushes, f)

@@ -29,6 +29,9 @@
 //     of. [Config.RequireUser] makes it an error.
 //   - [Config.Durability] makes the tag [BestEffort]. The event waits to be stored.
 //
+// With [In] the audit is part of a transaction of the caller's, and nil means that the event is
+// there if and only if that commits.
+//
 // Anything else is an [*AuditError]; [errors.Is] tells these apart:
 //
 //   - [ErrTimeout], [ErrQueueFull], [ErrClosed]: the event is certainly not stored.
@@ -43,7 +46,7 @@
 //
 // An audit does not end with its request's context: one whose client has left is stored
 // all the same. It does not outlast [Config.Timeout]. [Stats] accounts for every audit:
-// Attempted = Stored + Cancelled + Failed + Unknown + Pending, at every moment.
+// Attempted = Stored + Joined + Cancelled + Failed + Unknown + Pending, at every moment.
 //
 // # Once
 //

@@ -29,7 +29,7 @@ func (r *Recorder) auditStop() (start bool) {
 	}
 	s := r.stats
 	return r.enqueueLifecycle(tagStop, Fields{
-		"attempted": s.Attempted, "stored": s.Stored, "cancelled": s.Cancelled, "failed": s.Failed, "unknown": s.Unknown,
+		"attempted": s.Attempted, "stored": s.Stored, "joined": s.Joined, "cancelled": s.Cancelled, "failed": s.Failed, "unknown": s.Unknown,
 		"pending": s.Pending, "batches": s.Batches,
 	})
 }

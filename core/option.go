@@ -25,6 +25,7 @@ const (
 	theTarget
 	theOutcome
 	theResult
+	theTransaction
 )
 
 // auditOptions is what the options of one audit say together.
@@ -36,6 +37,7 @@ type auditOptions struct {
 	reason           string
 	at               time.Time
 	within           time.Duration
+	in               any   // the transaction, nil when there is none
 	err              error // of the first option that cannot be
 }
 
@@ -57,8 +59,13 @@ func (o *auditOptions) add(opt Option) {
 		o.setOutcome(opt.value.(Outcome), opt.text)
 	case theResult:
 		o.setResult(opt.value)
+	case theTransaction:
+		o.setTransaction(opt.value)
 	}
 }
+
+// nobody reports whether there is no user, and nobody says that there need be none.
+func (o *auditOptions) nobody() bool { return o.user == "" && !o.anonymous }
 
 func (o *auditOptions) fail(err error) {
 	if o.err == nil {

@@ -82,6 +82,7 @@ type Recorder struct {
 	queue     queue
 	expiry    time.Time // when timer runs expire; zero when it does not
 	timer     *time.Timer
+	joins     []*call       // that write in transactions of their callers
 	writing   bool          // the writer runs
 	pause     pause         // while the store seems to be away
 	pauses    int           // how often in a row
@@ -172,15 +173,8 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	if len(opts) > 0 {
 		o = r.options(opts)
 	}
-	var request *Request
-	err := o.err
-	if err == nil && s != nil && s.origin != nil {
-		request, err = o.ask(ctx, s.origin)
-		if err == nil && time.Since(now) >= o.within {
-			err = fmt.Errorf("looking up who acts took all of the audit's time: %w", ErrTimeout)
-		}
-	}
-	if o.user == "" && !o.anonymous && err == nil {
+	request, err := r.identify(ctx, s, &o, now)
+	if err == nil && o.nobody() {
 		if err = r.cancelAudit(tag); err == nil {
 			return nil
 		}
@@ -188,29 +182,57 @@ func (r *Recorder) audit(ctx context.Context, s *scope, tag string, fields Field
 	if err != nil {
 		return r.fail(tag, err)
 	}
+	if o.in != nil {
+		e, err := r.joining(ctx, tag, fields, &o, request, now)
+		if err != nil {
+			return r.fail(tag, err)
+		}
+		return r.join(ctx, &o, now, e)
+	}
+	c := r.calls.Get().(*call)
+	if err := r.fill(ctx, c, tag, fields, &o, request, now); err != nil {
+		c.event = Event{}
+		r.calls.Put(c)
+		return r.fail(tag, err)
+	}
+	c.bestEffort = r.durability(tag) == BestEffort
+	return r.wait(c, o.within == r.cfg.Timeout)
+}
+
+// identify finds out who acts and from where, unless the options say that they cannot be.
+func (r *Recorder) identify(ctx context.Context, s *scope, o *auditOptions, now time.Time) (*Request, error) {
+	if o.err != nil || s == nil || s.origin == nil {
+		return nil, o.err
+	}
+	request, err := o.ask(ctx, s.origin)
+	if err == nil && time.Since(now) >= o.within {
+		err = fmt.Errorf("looking up who acts took all of the audit's time: %w", ErrTimeout)
+	}
+	return request, err
+}
+
+// fill makes the event of an audit, as a store gets it, in c.
+func (r *Recorder) fill(ctx context.Context, c *call, tag string, fields Fields, o *auditOptions, request *Request, now time.Time) error {
 	if isReserved(tag) {
 		r.warnReserved(tag)
 	}
-	if o.at.IsZero() {
-		o.at = now
+	at := o.at
+	if at.IsZero() {
+		at = now
 	}
-	c := r.calls.Get().(*call)
 	c.event = Event{
 		ID: newID(now), Tag: tag, User: o.user, OnBehalfOf: o.onBehalfOf, Target: o.target, Outcome: o.outcome, Reason: o.reason,
-		Service: r.cfg.Service, Time: o.at, Request: request, Fields: fields, First: true,
+		Service: r.cfg.Service, Time: at, Request: request, Fields: fields, First: true,
 	}
 	c.deadline = now.Add(o.within)
 	if r.cfg.Tenant != nil || r.cfg.Enrich != nil {
 		if err := r.enrich(ctx, c); err != nil {
-			c.event = Event{}
-			r.calls.Put(c)
-			return r.fail(tag, err)
+			return err
 		}
 	}
 	r.protectFacts(&c.event)
 	c.size = c.event.normalize(r.cfg.MaxEventBytes, r.protect)
-	c.bestEffort = r.durability(tag) == BestEffort
-	return r.wait(c, o.within == r.cfg.Timeout)
+	return nil
 }
 
 func (r *Recorder) options(opts []Option) auditOptions {

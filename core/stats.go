@@ -1,12 +1,15 @@
 package core
 
 // Stats is one snapshot of what became of a recorder's audits. At every moment
-// Attempted = Stored + Cancelled + Failed + Unknown + Pending.
+// Attempted = Stored + Joined + Cancelled + Failed + Unknown + Pending.
 type Stats struct {
 	// Attempted is how many audits were made.
 	Attempted uint64
 	// Stored is how many events are durable.
 	Stored uint64
+	// Joined is how many events were written in transactions of their callers, see [In]: each is
+	// stored if that commits.
+	Joined uint64
 	// Cancelled is how many audits ended because nobody could be identified.
 	Cancelled uint64
 	// Failed is how many events are certainly not stored; each had an error.
@@ -35,6 +38,7 @@ type verdict uint8
 
 const (
 	stored verdict = iota
+	joined
 	failed
 	unknown
 	verdicts
@@ -46,6 +50,8 @@ func (r *Recorder) count(c *call, v verdict, n int) {
 	switch v {
 	case stored:
 		r.stats.Stored += uint64(n)
+	case joined:
+		r.stats.Joined += uint64(n)
 	case failed:
 		r.stats.Failed += uint64(n)
 	case unknown:

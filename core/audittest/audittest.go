@@ -32,6 +32,7 @@ type Recording struct {
 
 	mu     sync.Mutex
 	events []core.Event
+	joined map[uuid.UUID]bool
 	seen   map[uuid.UUID]bool
 	err    error
 }
@@ -49,7 +50,7 @@ func NewConfig(tb testing.TB, cfg core.Config) *Recording {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(tb.Output(), nil))
 	}
-	r := &Recording{tb: tb, seen: map[uuid.UUID]bool{}}
+	r := &Recording{tb: tb, seen: map[uuid.UUID]bool{}, joined: map[uuid.UUID]bool{}}
 	rec, err := core.New((*store)(r), cfg)
 	if err != nil {
 		tb.Fatalf("audittest: making the recorder: %v", err)
@@ -77,6 +78,13 @@ func (r *Recording) Events() []core.Event {
 // were stored.
 func (r *Recording) ByTag(tag string) []core.Event {
 	return r.where(func(e core.Event) bool { return e.Tag == tag })
+}
+
+// Joined returns copies of the events that were audited in a transaction, see [core.In]. They
+// are among [Recording.Events] too, and stay when the transaction is rolled back: the
+// Recording does not look at it.
+func (r *Recording) Joined() []core.Event {
+	return r.where(func(e core.Event) bool { return r.joined[e.ID] })
 }
 
 // Last returns a copy of the newest event with that tag. Without one the test fails
@@ -126,6 +134,7 @@ func (r *Recording) Reset() {
 	defer r.mu.Unlock()
 	r.events = nil
 	clear(r.seen)
+	clear(r.joined)
 }
 
 // Fail makes each audit from now on fail with err, without storing anything or
@@ -164,6 +173,20 @@ func (s *store) Save(_ context.Context, events []core.Event) error {
 			s.seen[e.ID] = true
 			s.events = append(s.events, clone(e))
 		}
+	}
+	return nil
+}
+
+// Join implements [core.Joiner] for a transaction of any kind.
+func (s *store) Join(_ context.Context, _ any, events ...core.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	for _, e := range events {
+		s.joined[e.ID] = true
+		s.events = append(s.events, clone(e))
 	}
 	return nil
 }

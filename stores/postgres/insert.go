@@ -10,8 +10,13 @@ import (
 // statementKey is what an INSERT depends on besides its arguments.
 type statementKey struct {
 	table, twin, columns string
-	single, once         bool
+	single               bool
+	once                 bool // it passes over ids that the table has; without, it fails on them, which is faster
+	whole                bool // it fails unless all rows are there afterwards
 }
+
+// notWhole is the SQLSTATE with which it fails then, division_by_zero.
+const notWhole = "22012"
 
 // maxStatements bounds the statements that are remembered.
 const maxStatements = 4096
@@ -34,14 +39,11 @@ func sizeOf(inserts []insert) int {
 	return size
 }
 
-// insertOf returns the insert that stores a batch, its arguments in w; with once it
-// passes over ids that the table has, without it fails on them, which is faster.
-func (b *backend) insertOf(batch sqlstore.Batch, once bool, w *binaryArgs) insert {
+// insertOf returns the insert that stores a batch as key says, its arguments in w.
+func (b *backend) insertOf(batch sqlstore.Batch, key statementKey, w *binaryArgs) insert {
 	columns := columnsOf(batch)
-	key := statementKey{
-		table: batch.Table.Name, twin: batch.Twin, columns: columnKey(columns),
-		single: len(batch.Rows) == 1, once: once,
-	}
+	key.table, key.twin, key.columns = batch.Table.Name, batch.Twin, columnKey(columns)
+	key.single = len(batch.Rows) == 1
 	return insert{b.statement(key, columns), w.params(columns, batch.Rows)}
 }
 
@@ -57,6 +59,8 @@ func columnKey(columns []filled) string {
 // statement returns a statement. Writing one costs more than the rest of a small
 // batch, so they are remembered.
 func (b *backend) statement(key statementKey, columns []filled) string {
+	b.statementsMu.Lock()
+	defer b.statementsMu.Unlock()
 	s, ok := b.statements[key]
 	if !ok {
 		s = b.writeInsert(columns, key)
@@ -111,6 +115,13 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	}
 	if key.once {
 		s.WriteString(` ON CONFLICT ("audit_id") DO NOTHING`)
+	}
+	if key.whole {
+		rows := "1"
+		if !key.single {
+			rows = "cardinality($1)"
+		}
+		return "WITH stored AS (" + s.String() + " RETURNING 1) SELECT 1 / (count(*) = " + rows + ")::int FROM stored"
 	}
 	return s.String()
 }

@@ -24,6 +24,23 @@
 // over to a standby that follows asynchronously loses the last audits that were
 // acknowledged, as it loses the application's own commits.
 //
+// # Transactions
+//
+// With the option [In], [InSQL] or [InPgx] an audit is written in a transaction of the
+// application's, and is there if and only if that commits:
+//
+//	err := db.Transaction(func(tx *gorm.DB) error {
+//		if err := tx.Model(&order).Update("state", "refunded").Error; err != nil {
+//			return err
+//		}
+//		return rec.Audit(ctx, "refund", core.Fields{"order": order.ID}, postgres.In(tx))
+//	})
+//
+// The transaction may come from any pool of pgx on the store's database; its role needs the
+// right to INSERT into the tables of audits. Nothing is created in it and nothing is set:
+// its synchronous_commit decides how durable it is. What an audit that fails has done is taken back to a
+// savepoint, so that the transaction can go on.
+//
 // # Connections and poolers
 //
 // One connection is kept for writing. It is probed after a second of silence, replaced
@@ -134,7 +151,8 @@ const openConns = 4
 // connection of it, so that handlers which hold all others cannot starve their
 // audits. Should that one be lost while they hold all, its successor is made beside the
 // pool, in the same way but without the pool's hooks. The pool must allow at least
-// three; Close leaves it open. Audits are no part of a transaction: db must not be one.
+// three; Close leaves it open. db must not be a transaction: an audit is part of one with the
+// option [In].
 func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 	pool, err := sqlstore.Pool(db, "postgres")
 	if err != nil {
@@ -194,12 +212,13 @@ type backend struct {
 	ddlKey   int64           // of the lock under which tables grow
 	locks    locks
 
-	// statements are the texts written so far. Who has the connection that writes has them.
-	statements map[statementKey]string
+	statementsMu sync.Mutex
+	statements   map[statementKey]string // written so far
 
 	mu       sync.Mutex
 	adopting map[string]bool            // tables that are taken over just now
 	guesses  map[string]*sqlstore.Guess // by names
+	database string                     // what databaseOf says of it; "" until it is asked
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

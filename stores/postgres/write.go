@@ -60,7 +60,7 @@ func (w *writing) send(ctx context.Context, once bool, before []insert, batches 
 	w.conn.args.reset(rows)
 	inserts := before
 	for _, batch := range batches {
-		inserts = append(inserts, w.insertOf(batch, once, &w.conn.args))
+		inserts = append(inserts, w.insertOf(batch, statementKey{once: once}, &w.conn.args))
 	}
 	began := time.Now()
 	stored, failed, err := w.conn.run(ctx, inserts, w.locks.wait())

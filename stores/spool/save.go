@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,6 +45,12 @@ func (s *Store) Save(ctx context.Context, events []core.Event) error {
 		return &core.BatchError{Failures: failures}
 	}
 	return nil
+}
+
+// Join implements [core.Joiner] by refusing: what a spool holds is there whether a
+// transaction is committed or not.
+func (s *Store) Join(context.Context, any, ...core.Event) error {
+	return fmt.Errorf("auditing: a spool cannot be part of a transaction: give the audits that are a recorder of their own, on the store of the transaction's database without a spool: %w", errors.ErrUnsupported)
 }
 
 // append stores records that wait, or says why not. s.writer must be held.

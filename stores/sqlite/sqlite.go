@@ -19,10 +19,26 @@
 // values as its new type has them, a number as text or with fewer digits.
 //
 // Times are text in UTC that sorts by time.
+//
+// # Transactions
+//
+// With the option [In] or [InSQL] an audit is written in a transaction of the application's on
+// the same file, and is there if and only if that commits:
+//
+//	err := db.Transaction(func(tx *gorm.DB) error {
+//		if err := tx.Model(&order).Update("state", "refunded").Error; err != nil {
+//			return err
+//		}
+//		return rec.Audit(ctx, "refund", core.Fields{"order": order.ID}, sqlite.In(tx))
+//	})
+//
+// It waits for no other writer than the transaction itself does, and nothing is created in it.
+// How durable it is the application's own setting of synchronous decides.
 package sqlite
 
 import (
 	"context"
+	"database/sql"
 
 	"gorm.io/gorm"
 	_ "modernc.org/sqlite" // the driver "sqlite" of database/sql
@@ -55,3 +71,9 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 	return nodriver.New(ctx, db, cfg)
 }
+
+// In makes an audit in tx, a transaction of GORM's on the file of the store. See [nodriver.In].
+func In(tx *gorm.DB) core.Option { return nodriver.In(tx) }
+
+// InSQL is [In] for a transaction of database/sql.
+func InSQL(tx *sql.Tx) core.Option { return nodriver.InSQL(tx) }

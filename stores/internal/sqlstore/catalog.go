@@ -86,13 +86,13 @@ func (s *Store) refresh(ctx context.Context, names ...string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return s.lookUp(ctx, names)
+	return s.lookUp(ctx, names, s.backend.Lookup)
 }
 
 // lookUp reads the named relations, with nil all tables of audits.
-func (s *Store) lookUp(ctx context.Context, names []string) error {
+func (s *Store) lookUp(ctx context.Context, names []string, lookup func(context.Context, []string) ([]Relation, error)) error {
 	now := time.Now()
-	relations, err := s.backend.Lookup(ctx, names)
+	relations, err := lookup(ctx, names)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (sv *saving) becauseOfNoTable(g *group) {
 	if s.catalog.table(g.name) != nil {
 		return
 	}
-	failure := cmp.Or(s.grower.failure(g.name), errSlow)
+	failure := cmp.Or(s.grower.failure(g.name), sv.notYet())
 	of := diversionKey{kind: late, key: g.name}
 	if isFailure(failure) {
 		of = diversionKey{kind: unmade, key: failureKey(g.name, failure)}
@@ -149,7 +149,7 @@ func (s *Store) creation(table string, fields []Column) string {
 
 // isFailure reports whether growing has failed, and not only not come to its end.
 func isFailure(err error) bool {
-	return !errors.Is(err, ErrUnderWay) && !errors.Is(err, errSlow) && !errors.Is(err, errBraked)
+	return !errors.Is(err, ErrUnderWay) && !errors.Is(err, errSlow) && !errors.Is(err, errJoined) && !errors.Is(err, errBraked)
 }
 
 // failureKey tells a failure that lasts until somebody grants something from others.
@@ -181,7 +181,7 @@ func (sv *saving) becauseOfValue(t *Table, i int, name string, v any, isFact boo
 		of.kind = absentColumn
 	default:
 		of.kind = lateColumn
-		if failure = cmp.Or(s.grower.failure(t.Name), errSlow); isFailure(failure) {
+		if failure = cmp.Or(s.grower.failure(t.Name), sv.notYet()); isFailure(failure) {
 			of.kind, of.key = unmadeColumn, failureKey(of.key, failure)
 		}
 	}

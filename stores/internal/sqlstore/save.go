@@ -53,7 +53,9 @@ type saving struct {
 	events   []core.Event
 	fates    []fate // of the events
 	arena    *arena
-	looked   []string // tables that were looked up again, having seemed stale
+	tx       Transaction // of the caller's; nil for a Save
+	wanted   []wanted    // to be grown behind the transaction
+	looked   []string    // tables that were looked up again, having seemed stale
 	failures []core.Failure
 
 	diversions  []diversion
@@ -111,7 +113,7 @@ func (sv *saving) sort(ctx context.Context, failures []RowFailure, round int) (a
 			again = append(again, f.Index)
 		}
 	}
-	if err := sv.store.refresh(ctx, stale...); err != nil {
+	if err := sv.refresh(ctx, stale...); err != nil {
 		for _, i := range again {
 			sv.fail(core.Failure{Index: i, Err: err, Retry: true})
 		}
@@ -168,7 +170,7 @@ func (sv *saving) plan(ctx context.Context, todo []int) []Batch {
 			old = append(old, g.name)
 		}
 	}
-	if err := s.refresh(ctx, old...); err != nil {
+	if err := sv.refresh(ctx, old...); err != nil {
 		for _, i := range todo {
 			sv.fail(core.Failure{Index: i, Err: fmt.Errorf("reading the catalogue: %w", err), Retry: true})
 		}
@@ -260,12 +262,15 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 	s := sv.store
 	var jobs []*growJob
 	want := func(table string, fields []Column) {
+		if sv.tx != nil {
+			sv.wanted = append(sv.wanted, wanted{table, fields})
+			return
+		}
 		if j := s.grower.want(table, fields); j != nil {
 			jobs = append(jobs, j)
 		}
 	}
-	var wanted []*group
-	fresh := 0
+	var fresh []*group // without a table
 	for _, g := range groups {
 		if g.name == "" {
 			sv.becauseOfTags(g.indexes)
@@ -281,10 +286,9 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		case s.cfg.Fixed, t != nil && len(missing) == 0:
 		case t != nil:
 			want(g.name, missing)
-		case s.catalog.now.Load().tables+fresh < s.cfg.MaxTables:
-			fresh++
+		case s.catalog.now.Load().tables+len(fresh) < s.cfg.MaxTables:
+			fresh = append(fresh, g)
 			want(g.name, missing)
-			wanted = append(wanted, g)
 		default:
 			sv.because(diversionKey{kind: tooMany, key: g.name}, g.indexes, func() []any {
 				return []any{"table", g.name, "reason", fmt.Sprint("there are ", s.cfg.MaxTables, " tables"), "remedy", "raise MaxTables"}
@@ -295,7 +299,7 @@ func (sv *saving) grow(ctx context.Context, groups []*group) {
 		want(s.overflowName(), nil)
 	}
 	s.grower.await(ctx, jobs)
-	for _, g := range wanted {
+	for _, g := range fresh {
 		sv.becauseOfNoTable(g)
 	}
 }

@@ -51,7 +51,7 @@ func Pool(db *gorm.DB, dialect string) (*sql.DB, error) {
 		return nil, fmt.Errorf("auditing: the *gorm.DB is of %s, not of %s", name, dialect)
 	}
 	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
-		return nil, errors.New("auditing: the *gorm.DB is a transaction, and what is audited is no part of it: pass the one from gorm.Open")
+		return nil, errors.New("auditing: the *gorm.DB is a transaction: pass the one from gorm.Open, and give each audit that is to be part of a transaction the option In(tx) of this package")
 	}
 	pool, err := db.DB()
 	if err != nil {
@@ -76,7 +76,7 @@ func New(ctx context.Context, backend Backend, cfg Config) (*Store, error) {
 	s.arenas.New = func() any { return new(arena) }
 	s.grower.init(s)
 	s.catalog.now.Store(&snapshot{})
-	if err := s.lookUp(ctx, nil); err != nil {
+	if err := s.lookUp(ctx, nil, backend.Lookup); err != nil {
 		return nil, fmt.Errorf("auditing: reading the catalogue: %w", err)
 	}
 	if !cfg.Fixed {

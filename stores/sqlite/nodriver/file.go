@@ -314,7 +314,7 @@ func (d *database) explain(err error) error {
 	case textOf(err, []string{"unable to open database"}) != "":
 		return fmt.Errorf("the SQLite file %s: %w: %w", d.path, err, d.whyNotOpened())
 	case textOf(err, lockedTexts) != "":
-		return fmt.Errorf("the SQLite file %s: %w: another process, or a transaction in this one, is writing to it", d.path, err)
+		return fmt.Errorf("the SQLite file %s: %w: another process, or a transaction in this one, is writing to it: give an audit that is made while its own goroutine holds the transaction the option In(tx)", d.path, err)
 	case textOf(err, []string{"not a database"}) != "":
 		return fmt.Errorf("the SQLite file %s: %w: name another file, or move this one away", d.path, err)
 	case textOf(err, []string{"readonly database"}) != "":

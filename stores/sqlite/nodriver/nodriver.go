@@ -66,9 +66,11 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 }
 
 // New returns a store on the application's own connection pool, which Close
-// leaves open. SQLite has one writer at a time: an audit made while the same
-// goroutine holds a transaction on this database waits for itself and fails when
-// its time is over. Audit after the commit, or use a file of its own.
+// leaves open. db must not be a transaction: an audit is part of one with the option [In].
+//
+// SQLite has one writer at a time. An audit without In that is made while the same goroutine
+// holds a transaction which has written to this database waits for itself, and fails when its
+// time is over: audit in the transaction, or after it.
 func New(ctx context.Context, db *gorm.DB, cfg Config) (*Store, error) {
 	pool, err := sqlstore.Pool(db, "sqlite")
 	if err != nil {

@@ -33,6 +33,7 @@ var (
 	_ core.TagLister = (*Store)(nil)
 	_ core.Closer    = (*Store)(nil)
 	_ core.Prompter  = (*Store)(nil)
+	_ core.Joiner    = (*Store)(nil)
 )
 
 // DDL returns the statements that make the table for tag with columns for fields, for

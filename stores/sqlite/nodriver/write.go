@@ -55,6 +55,14 @@ func (b *backend) Apply(ctx context.Context, _ string, changes []sqlstore.Change
 	return changed, err
 }
 
+// executor is a connection or a transaction.
+type executor interface {
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // errAgain is answered by a transaction that has to start over.
 var errAgain = errors.New("a table refuses a row")
 
@@ -70,7 +78,7 @@ type tableWriting struct {
 	careful bool          // each row has a savepoint, as a trigger may leave half of one behind
 }
 
-func (w *writing) insertAll(ctx context.Context, conn *sql.Conn, batches []sqlstore.Batch) error {
+func (w *writing) insertAll(ctx context.Context, conn executor, batches []sqlstore.Batch) error {
 	for i, batch := range batches {
 		if err := w.insert(ctx, conn, batch, &w.tables[i]); err != nil {
 			return err
@@ -80,7 +88,7 @@ func (w *writing) insertAll(ctx context.Context, conn *sql.Conn, batches []sqlst
 }
 
 // insert stores the rows of one batch that are not refused yet, with one prepared statement.
-func (w *writing) insert(ctx context.Context, conn *sql.Conn, batch sqlstore.Batch, t *tableWriting) error {
+func (w *writing) insert(ctx context.Context, conn executor, batch sqlstore.Batch, t *tableWriting) error {
 	columns := append(sqlstore.BaseColumns(), batch.Fields...)
 	stmt, err := conn.PrepareContext(ctx, w.insertSQL(batch, columns))
 	if err != nil {
@@ -131,7 +139,7 @@ func (t *tableWriting) refuse(err error, rows ...sqlstore.Row) error {
 }
 
 // insertRow runs the statement and makes certain that the row is there afterwards.
-func (w *writing) insertRow(ctx context.Context, conn *sql.Conn, stmt *sql.Stmt, args []any, batch sqlstore.Batch, row *sqlstore.Row) error {
+func (w *writing) insertRow(ctx context.Context, conn executor, stmt *sql.Stmt, args []any, batch sqlstore.Batch, row *sqlstore.Row) error {
 	result, err := stmt.ExecContext(ctx, args...)
 	if err != nil {
 		return err
@@ -157,7 +165,7 @@ func (w *writing) insertRow(ctx context.Context, conn *sql.Conn, stmt *sql.Stmt,
 
 // savepoint runs f; with on, nothing of an f that fails is left. When f's failure has
 // ended the whole transaction, the error is also errAgain.
-func savepoint(ctx context.Context, conn *sql.Conn, on bool, f func() error) error {
+func savepoint(ctx context.Context, conn executor, on bool, f func() error) error {
 	if !on {
 		return f()
 	}
