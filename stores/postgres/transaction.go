@@ -106,7 +106,10 @@ func (t *transaction) pipeline(ctx context.Context, c *pgconn.PgConn, inserts []
 	}
 	failed = -1
 	if err = p.Sync(); err == nil {
-		failed, err = results(p, make([]int, len(inserts)))
+		failed, err = results(p, make([]int, len(inserts)+1)) // the release has a place too
+	}
+	if failed == len(inserts) {
+		failed = -1
 	}
 	err = cmp.Or(err, p.Close())
 	keep.end(ctx, c, err)

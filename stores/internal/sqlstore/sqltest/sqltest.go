@@ -35,6 +35,10 @@ type Database struct {
 	Limited func(sqlstore.Config) Store
 	// SQL opens it without a store.
 	SQL func() *sql.DB
+	// Begin is ways to begin a transaction on it, none where audits are not written in them;
+	// Another begins one on another database.
+	Begin   map[string]func(t *testing.T) Tx
+	Another func(t *testing.T) Tx
 }
 
 // Run runs the tests, each on a database of its own.
@@ -50,6 +54,7 @@ func Run(t *testing.T, database func(t *testing.T) Database) {
 	t.Run("refiled beside others", func(t *testing.T) { refiledBesideOthers(t, database(t)) })
 	t.Run("refiled around others", func(t *testing.T) { refiledAround(t, database(t)) })
 	t.Run("refiled by nobody", func(t *testing.T) { refiledByNobody(t, database(t)) })
+	t.Run("transactions", func(t *testing.T) { joins(t, database) })
 	t.Run("diversions", func(t *testing.T) { diversions(t, database) })
 }
 
