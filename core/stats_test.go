@@ -71,7 +71,7 @@ func (s *chaos) Save(ctx context.Context, events []Event) error {
 }
 
 func (s Stats) balanced() bool {
-	return s.Attempted == s.Stored+s.Cancelled+s.Failed+s.Unknown+s.Pending
+	return s.Attempted == s.Stored+s.Joined+s.Cancelled+s.Failed+s.Unknown+s.Pending
 }
 
 func TestStatsAreBalancedAtEveryMoment(t *testing.T) {

@@ -169,7 +169,7 @@ func describe(err error) string {
 // counted names where audits were counted, the worst first, and checks that all are.
 func counted(t *testing.T, n core.Stats) string {
 	t.Helper()
-	if n.Attempted != n.Stored+n.Cancelled+n.Failed+n.Unknown+n.Pending {
+	if n.Attempted != n.Stored+n.Joined+n.Cancelled+n.Failed+n.Unknown+n.Pending {
 		t.Errorf("the numbers do not add up: %+v", n)
 	}
 	switch {

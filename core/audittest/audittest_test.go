@@ -172,3 +172,26 @@ func TestLastWithoutEvent(t *testing.T) {
 	}
 	want(`only "refunded" (2)`, " more tags")
 }
+
+func TestJoined(t *testing.T) {
+	rec := audittest.New(t)
+	tx := new(int)
+	if err := rec.Recorder().Audit(t.Context(), "refund", core.Fields{"n": 1}, core.As("me"), core.In(tx)); err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.Recorder().Audit(t.Context(), "refund", core.Fields{"n": 2}, core.As("me")); err != nil {
+		t.Fatal(err)
+	}
+	if all, joined := rec.Events(), rec.Joined(); len(all) != 2 || len(joined) != 1 || joined[0].Fields["n"] != int64(1) {
+		t.Errorf("%d events, of which %v were joined", len(all), joined)
+	}
+	fault := errors.New("no")
+	rec.Fail(fault)
+	if err := rec.Recorder().Audit(t.Context(), "refund", nil, core.As("me"), core.In(tx)); !errors.Is(err, fault) {
+		t.Errorf("failing: %v", err)
+	}
+	rec.Reset()
+	if n := len(rec.Joined()); n != 0 {
+		t.Errorf("%d joined events after Reset", n)
+	}
+}

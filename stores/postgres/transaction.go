@@ -97,12 +97,13 @@ func (t *transaction) pipeline(ctx context.Context, c *pgconn.PgConn, inserts []
 	}
 	p := c.StartPipeline(ctx)
 	c.Frontend().Send(t.args.room(sizeOf(inserts)))
-	keep.send(p, savepoint, 1, nil, nil)
+	var unprepared *prepared // a savepoint that is not made cannot be gone back to
+	unprepared.send(p, savepoint, 0, nil, nil)
 	for _, in := range inserts {
 		keep.send(p, in.sql, len(in.params), in.params, binaryFormat)
 	}
 	if whole {
-		keep.send(p, release, 1, nil, nil)
+		unprepared.send(p, release, 0, nil, nil)
 	}
 	failed = -1
 	if err = p.Sync(); err == nil {

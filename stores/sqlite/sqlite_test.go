@@ -13,7 +13,10 @@ import (
 	"github.com/auditing-go/auditing/stores/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// GORM never ends the goroutine of its cache of statements.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"))
+}
 
 func openFile(t *testing.T, file string, cfg sqlite.Config) *sqlite.Store {
 	t.Helper()
