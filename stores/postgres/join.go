@@ -13,7 +13,7 @@ import (
 
 // In makes an audit in tx, a transaction of GORM's on the database of the store, see [core.In].
 //
-// The transaction's role needs the rights to INSERT into and SELECT from the tables of audits. Its
+// The transaction's role needs the right to INSERT into the tables of audits. Its
 // synchronous_commit decides how durable its commit is, for the audit too.
 func In(tx *gorm.DB) core.Option { return core.In(tx) }
 

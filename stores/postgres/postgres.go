@@ -37,7 +37,7 @@
 //	})
 //
 // The transaction may come from any pool of pgx on the store's database; its role needs the
-// rights INSERT and SELECT on the tables of audits. Nothing is created in it and nothing is set:
+// right to INSERT into the tables of audits. Nothing is created in it and nothing is set:
 // its synchronous_commit decides how durable it is. What an audit that fails has done is taken back to a
 // savepoint, so that the transaction can go on.
 //
