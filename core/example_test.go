@@ -215,3 +215,41 @@ func ExampleRecorder_Stats() {
 	// auditing "login": no user: sign in, give the middleware a SessionUser or User option, or pass core.As
 	// 2 attempted, 1 stored, 1 failed, 0 pending
 }
+
+// ledger is a store with transactions.
+type ledger struct{ memory }
+
+type transaction struct{ events []core.Event }
+
+// Join implements [core.Joiner].
+func (l *ledger) Join(_ context.Context, tx any, events ...core.Event) error {
+	mine, ok := tx.(*transaction)
+	if !ok {
+		return fmt.Errorf("a %T is no transaction of a ledger: %w", tx, errors.ErrUnsupported)
+	}
+	mine.events = append(mine.events, events...)
+	return nil
+}
+
+func (l *ledger) commit(tx *transaction) error { return l.Save(context.Background(), tx.events) }
+
+func ExampleIn() {
+	ctx := context.Background()
+	store := &ledger{*newMemory()}
+	rec, _ := core.New(store, core.Config{})
+	defer rec.Close(ctx)
+
+	// With postgres.New or sqlite.New: db.Transaction(func(tx *gorm.DB) error { … postgres.In(tx) … })
+	tx := &transaction{}
+	err := rec.Audit(ctx, "refund", core.Fields{"amount": 9.5}, core.As("alice"), core.On("order", 42), core.In(tx))
+	fmt.Println(err, len(store.events), "before the commit")
+	_ = store.commit(tx)
+	fmt.Println(store.last().Target, "after it,", rec.Stats().Joined, "joined")
+
+	err = rec.Audit(ctx, "refund", nil, core.As("alice"), core.Denied("over the limit"), core.In(tx))
+	fmt.Println(err != nil, "as a rollback would erase it")
+	// Output:
+	// <nil> 0 before the commit
+	// order/42 after it, 1 joined
+	// true as a rollback would erase it
+}

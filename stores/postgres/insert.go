@@ -12,11 +12,7 @@ type statementKey struct {
 	table, twin, columns string
 	single               bool
 	once                 bool // it passes over ids that the table has; without, it fails on them, which is faster
-	whole                bool // it fails unless all rows are there afterwards
 }
-
-// notWhole is the SQLSTATE with which it fails then, division_by_zero.
-const notWhole = "22012"
 
 // maxStatements bounds the statements that are remembered.
 const maxStatements = 4096
@@ -115,13 +111,6 @@ func (b *backend) writeInsert(columns []filled, key statementKey) string {
 	}
 	if key.once {
 		s.WriteString(` ON CONFLICT ("audit_id") DO NOTHING`)
-	}
-	if key.whole {
-		rows := "1"
-		if !key.single {
-			rows = "cardinality($1)"
-		}
-		return "WITH stored AS (" + s.String() + " RETURNING 1) SELECT 1 / (count(*) = " + rows + ")::int FROM stored"
 	}
 	return s.String()
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
@@ -50,18 +51,21 @@ func (t *transaction) Write(ctx context.Context, batches []sqlstore.Batch) []sql
 	t.args.reset(rows)
 	inserts := make([]insert, len(batches))
 	for i, batch := range batches {
-		inserts[i] = t.insertOf(batch, statementKey{whole: true}, &t.args)
+		inserts[i] = t.insertOf(batch, statementKey{}, &t.args)
 	}
-	failed, err := t.run(ctx, inserts)
+	failed, err := t.run(ctx, batches, inserts)
 	if err == nil {
 		return nil
 	}
 	var failures []sqlstore.RowFailure
 	for i, batch := range batches {
 		why := sqlstore.Unavailable
-		if i == failed {
+		switch {
+		case i == failed && errors.Is(err, errKeptOut):
+			why = sqlstore.Refused
+		case i == failed:
 			why = reasonOf(err, batch.Looked)
-		} else if failed >= 0 {
+		case failed >= 0:
 			continue
 		}
 		for _, r := range batch.Rows {

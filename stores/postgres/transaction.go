@@ -24,27 +24,32 @@ type transaction struct {
 const (
 	savepoint = "SAVEPOINT auditing"
 	release   = "RELEASE SAVEPOINT auditing"
-	undo      = "ROLLBACK TO SAVEPOINT auditing; " + release
+	rollback  = "ROLLBACK TO SAVEPOINT auditing; " + release
 )
 
-// run sends inserts, all of which are stored or none. It returns which had the error, -1 when
-// that is none in particular.
-func (t *transaction) run(ctx context.Context, inserts []insert) (failed int, err error) {
+// run sends the inserts of batches, all of which are stored or none. It returns which had the
+// error, -1 when that is none in particular.
+func (t *transaction) run(ctx context.Context, batches []sqlstore.Batch, inserts []insert) (failed int, err error) {
 	if t.sql == nil {
 		if t.conn == nil {
 			return -1, errors.New("the transaction has no connection of pgx")
 		}
-		return t.send(ctx, t.conn, inserts, true)
+		// The one row that a trigger keeps out leaves nothing to go back from.
+		alone := len(batches) == 1 && len(batches[0].Rows) == 1
+		if failed, err = t.send(ctx, t.conn, batches, inserts, alone); err == nil && !alone {
+			_, err = t.conn.PgConn().Exec(ctx, release).ReadAll()
+		}
+		return failed, err
 	}
 	// database/sql does not show the connection of a transaction. pgx does, to what rewrites a
 	// statement, just before it sends that.
 	ride := &rider{send: func(c *pgx.Conn) error {
-		failed, err = t.send(ctx, c, inserts, false)
+		failed, err = t.send(ctx, c, batches, inserts, false)
 		return err
 	}}
 	_, last := t.sql.ExecContext(ctx, release, ride)
 	switch {
-	case !ride.rode && errors.As(last, new(*pgconn.PgError)), ride.rode && err == nil:
+	case ride.rode && err == nil, !ride.rode && errors.As(last, new(*pgconn.PgError)):
 		return -1, last
 	case !ride.rode:
 		return -1, fmt.Errorf("%w: is its driver pgx?", last)
@@ -64,9 +69,9 @@ func (r *rider) RewriteQuery(_ context.Context, c *pgx.Conn, sql string, _ []any
 	return sql, nil, r.send(c)
 }
 
-// send makes a savepoint and sends inserts in one round trip, with whole also the savepoint's
+// send makes a savepoint and sends inserts in one round trip, with alone also the savepoint's
 // release, which is otherwise the caller's. After an error nothing of it is left.
-func (t *transaction) send(ctx context.Context, conn *pgx.Conn, inserts []insert, whole bool) (failed int, err error) {
+func (t *transaction) send(ctx context.Context, conn *pgx.Conn, batches []sqlstore.Batch, inserts []insert, alone bool) (failed int, err error) {
 	c := conn.PgConn()
 	switch c.TxStatus() {
 	case 'T':
@@ -79,64 +84,66 @@ func (t *transaction) send(ctx context.Context, conn *pgx.Conn, inserts []insert
 	if err != nil {
 		return -1, err
 	}
-	failed, err = t.pipeline(ctx, c, inserts, whole, here)
+	stored, failed, err := t.pipeline(ctx, c, inserts, alone, here)
 	if state := sqlState(err); state == "26000" || state == "42P05" {
 		// Somebody discards what is prepared on this session, or a pooler hands out others.
 		here.unnamed = true
-		if err = t.undo(ctx, c, nil); err == nil {
-			failed, err = t.pipeline(ctx, c, inserts, whole, here)
+		if err = undo(ctx, c, nil); err == nil {
+			stored, failed, err = t.pipeline(ctx, c, inserts, alone, here)
 		}
 	}
-	return failed, t.undo(ctx, c, err)
+	if err != nil {
+		return failed, undo(ctx, c, err)
+	}
+	for i, batch := range batches {
+		if stored[i] < len(batch.Rows) {
+			if !alone {
+				err = undo(ctx, c, nil)
+			}
+			return i, errors.Join(errKeptOut, err)
+		}
+	}
+	return -1, nil
 }
 
-func (t *transaction) pipeline(ctx context.Context, c *pgconn.PgConn, inserts []insert, whole bool, here *guest) (failed int, err error) {
-	var keep *prepared
+// pipeline returns how many rows each insert has stored, and which had the error, -1 when that
+// is none in particular.
+func (t *transaction) pipeline(ctx context.Context, c *pgconn.PgConn, inserts []insert, alone bool, here *guest) (stored []int, failed int, err error) {
+	var keep, unprepared *prepared
 	if !here.unnamed {
 		keep = &here.prepared
 	}
 	p := c.StartPipeline(ctx)
 	c.Frontend().Send(t.args.room(sizeOf(inserts)))
-	var unprepared *prepared // a savepoint that is not made cannot be gone back to
-	unprepared.send(p, savepoint, 0, nil, nil)
+	unprepared.send(p, savepoint, 0, nil, nil) // one that is not made cannot be gone back to
 	for _, in := range inserts {
 		keep.send(p, in.sql, len(in.params), in.params, binaryFormat)
 	}
-	if whole {
+	if alone {
 		unprepared.send(p, release, 0, nil, nil)
 	}
-	failed = -1
+	stored, failed = make([]int, len(inserts)+1), -1 // the release has a place too
 	if err = p.Sync(); err == nil {
-		failed, err = results(p, make([]int, len(inserts)+1)) // the release has a place too
+		failed, err = results(p, stored)
 	}
 	if failed == len(inserts) {
 		failed = -1
 	}
 	err = cmp.Or(err, p.Close())
 	keep.end(ctx, c, err)
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && pgErr.Code == notWhole && pgErr.Where == "" {
-		err = keptOut{pgErr}
-	}
-	return failed, err
+	return stored, failed, err
 }
 
-// undo takes back what an error has left of the savepoint, and returns the error.
-func (t *transaction) undo(ctx context.Context, c *pgconn.PgConn, err error) error {
-	if c.TxStatus() != 'E' {
+// undo takes back what is left of the savepoint after err, which it returns.
+func undo(ctx context.Context, c *pgconn.PgConn, err error) error {
+	if c.IsClosed() {
 		return err
 	}
-	if _, undone := c.Exec(ctx, undo).ReadAll(); undone != nil {
+	if _, undone := c.Exec(ctx, rollback).ReadAll(); undone != nil {
 		return errors.Join(err, fmt.Errorf("the transaction is lost: %w", undone))
 	}
 	return err
 }
-
-// keptOut is the error of an insert after which not all rows were there.
-type keptOut struct{ error }
-
-func (e keptOut) Error() string { return errKeptOut.Error() }
-func (e keptOut) Unwrap() error { return e.error }
 
 // guest is what is known of a connection of somebody else's, and kept with it.
 type guest struct {
@@ -182,7 +189,10 @@ func (t *transaction) askUnderSavepoint(ctx context.Context, conn *pgx.Conn) (id
 	if id, err = databaseOf(ctx, conn); err == nil {
 		_, err = c.Exec(ctx, release).ReadAll()
 	}
-	return id, t.undo(ctx, c, err)
+	if err != nil {
+		err = undo(ctx, c, err)
+	}
+	return id, err
 }
 
 // databaseOf tells a database from every other: the one of its name on another server, and

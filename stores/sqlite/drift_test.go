@@ -15,7 +15,7 @@ import (
 	"github.com/auditing-go/auditing/stores/sqlite"
 )
 
-func openDB(t *testing.T, file string) *sql.DB {
+func openDB(t testing.TB, file string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(5000)")
 	if err != nil {
@@ -25,7 +25,7 @@ func openDB(t *testing.T, file string) *sql.DB {
 	return db
 }
 
-func record(t *testing.T, store core.Store) *core.Recorder {
+func record(t testing.TB, store core.Store) *core.Recorder {
 	t.Helper()
 	rec, err := core.New(store, core.Config{})
 	if err != nil {

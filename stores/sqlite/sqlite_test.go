@@ -50,7 +50,7 @@ func TestContract(t *testing.T) {
 		}))
 }
 
-func run(t *testing.T, db *sql.DB, query string) {
+func run(t testing.TB, db *sql.DB, query string) {
 	t.Helper()
 	if _, err := db.ExecContext(t.Context(), query); err != nil {
 		t.Fatalf("%s: %v", query, err)

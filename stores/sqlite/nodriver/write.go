@@ -87,14 +87,19 @@ func (w *writing) insertAll(ctx context.Context, conn executor, batches []sqlsto
 	return nil
 }
 
-// insert stores the rows of one batch that are not refused yet, with one prepared statement.
+// insert stores the rows of one batch that are not refused yet, with one statement.
 func (w *writing) insert(ctx context.Context, conn executor, batch sqlstore.Batch, t *tableWriting) error {
 	columns := append(sqlstore.BaseColumns(), batch.Fields...)
-	stmt, err := conn.PrepareContext(ctx, w.insertSQL(batch, columns))
-	if err != nil {
-		return t.refuse(err, batch.Rows...)
+	query := w.insertSQL(batch, columns)
+	exec := func(args []any) (sql.Result, error) { return conn.ExecContext(ctx, query, args...) }
+	if len(batch.Rows) > 1 {
+		stmt, err := conn.PrepareContext(ctx, query)
+		if err != nil {
+			return t.refuse(err, batch.Rows...)
+		}
+		defer stmt.Close()
+		exec = func(args []any) (sql.Result, error) { return stmt.ExecContext(ctx, args...) }
 	}
-	defer stmt.Close()
 	args := make([]any, len(columns))
 	for i := range batch.Rows {
 		row := &batch.Rows[i]
@@ -102,7 +107,7 @@ func (w *writing) insert(ctx context.Context, conn executor, batch sqlstore.Batc
 			continue
 		}
 		w.arguments(args, columns, row)
-		err := savepoint(ctx, conn, t.careful, func() error { return w.insertRow(ctx, conn, stmt, args, batch, row) })
+		err := savepoint(ctx, conn, t.careful, func() error { return w.insertRow(ctx, conn, func() (sql.Result, error) { return exec(args) }, batch, row) })
 		switch {
 		case err == nil:
 			continue
@@ -139,8 +144,8 @@ func (t *tableWriting) refuse(err error, rows ...sqlstore.Row) error {
 }
 
 // insertRow runs the statement and makes certain that the row is there afterwards.
-func (w *writing) insertRow(ctx context.Context, conn executor, stmt *sql.Stmt, args []any, batch sqlstore.Batch, row *sqlstore.Row) error {
-	result, err := stmt.ExecContext(ctx, args...)
+func (w *writing) insertRow(ctx context.Context, conn executor, exec func() (sql.Result, error), batch sqlstore.Batch, row *sqlstore.Row) error {
+	result, err := exec()
 	if err != nil {
 		return err
 	}
