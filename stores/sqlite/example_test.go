@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -36,8 +37,7 @@ func ExampleOpen() {
 	// Output: alice map[amount:9.5 order:A-1]
 }
 
-// The application's own database takes the audits too. Audit when its transaction is
-// over: SQLite has one writer at a time.
+// The application's own database takes the audits too.
 func ExampleNew() {
 	ctx := context.Background()
 	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:example?mode=memory&cache=shared"}))
@@ -68,6 +68,51 @@ func ExampleNew() {
 	}
 	fmt.Println(order)
 	// Output: A-1
+}
+
+// What is changed and what is audited of it stand or fall together.
+func ExampleIn() {
+	ctx := context.Background()
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:in?mode=memory&cache=shared"}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	store, err := auditsqlite.New(ctx, db, auditsqlite.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	rec, err := core.New(store, core.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rec.Close(ctx)
+	db.Exec(`CREATE TABLE orders (id integer, state text)`)
+	db.Exec(`INSERT INTO orders VALUES (42, 'paid')`)
+
+	refund := func(fail error) error {
+		return db.Transaction(func(tx *gorm.DB) error {
+			if err := tx.Exec(`UPDATE orders SET state = 'refunded' WHERE id = 42`).Error; err != nil {
+				return err
+			}
+			if err := rec.Audit(ctx, "refund", nil, core.As("alice"), core.On("order", 42), auditsqlite.In(tx)); err != nil {
+				return err
+			}
+			return fail
+		})
+	}
+	for _, fail := range []error{errors.New("the bank said no"), nil} {
+		err := refund(fail)
+		page, _ := rec.Read(ctx, core.Query{Target: "order/42"})
+		fmt.Println(err, len(page.Events))
+	}
+	// Output:
+	// the bank said no 0
+	// <nil> 1
 }
 
 // One place to query, for those who ask about all tags: a view, made anew when there are new
