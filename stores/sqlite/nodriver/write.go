@@ -107,7 +107,9 @@ func (w *writing) insert(ctx context.Context, conn executor, batch sqlstore.Batc
 			continue
 		}
 		w.arguments(args, columns, row)
-		err := savepoint(ctx, conn, t.careful, func() error { return w.insertRow(ctx, conn, func() (sql.Result, error) { return exec(args) }, batch, row) })
+		err := savepoint(ctx, conn, t.careful, func() error {
+			return w.insertRow(ctx, conn, func() (sql.Result, error) { return exec(args) }, batch, row)
+		})
 		switch {
 		case err == nil:
 			continue
