@@ -93,7 +93,7 @@ func (w *writing) insert(ctx context.Context, conn executor, batch sqlstore.Batc
 	query := w.insertSQL(batch, columns)
 	exec := func(args []any) (sql.Result, error) { return conn.ExecContext(ctx, query, args...) }
 	if len(batch.Rows) > 1 {
-		stmt, err := conn.PrepareContext(ctx, query)
+		stmt, err := conn.PrepareContext(ctx, query) //nolint:sqlclosecheck // it is closed, by the next defer
 		if err != nil {
 			return t.refuse(err, batch.Rows...)
 		}

@@ -2,7 +2,6 @@ package sqltest
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -280,6 +279,6 @@ func besideTransaction(j *joining) {
 	j.must(<-done)
 	j.want(21, "ev")
 	if s := j.rec.Stats(); s.Joined != 20 || s.Stored != 1 {
-		j.Error(fmt.Sprintf("counted %+v", s))
+		j.Errorf("counted %+v", s)
 	}
 }
