@@ -56,9 +56,10 @@ that waited for its database, is not in it. A feed that lacks nothing takes an o
 			return err
 		}
 		f := follower{reading: r, out: bufio.NewWriter(a.stdout), overlap: *overlap, name: *name, seen: map[uuid.UUID]time.Time{}, at: r.at, step: firstStep}
-		if !q.From.IsZero() {
-			f.at = q.From
+		if f.q.From.IsZero() {
+			f.q.From = r.at
 		}
+		f.at = f.q.From
 		err = f.load()
 		for err == nil {
 			var more bool
@@ -170,6 +171,7 @@ func (f *follower) print(events []core.Event, to time.Time) error {
 
 // state is what the file keeps.
 type state struct {
+	From time.Time               `json:"from"` // where the first one began
 	At   time.Time               `json:"at"`
 	Seen map[uuid.UUID]time.Time `json:"seen"`
 }
@@ -189,7 +191,7 @@ func (f *follower) load() error {
 	if err != nil {
 		return fmt.Errorf("the state in %s: %w", f.name, err)
 	}
-	f.at = s.At
+	f.q.From, f.at = s.From, s.At
 	if s.Seen != nil {
 		f.seen = s.Seen
 	}
@@ -200,7 +202,7 @@ func (f *follower) save() error {
 	if f.name == "" {
 		return nil
 	}
-	data, err := json.Marshal(state{f.at, f.seen})
+	data, err := json.Marshal(state{f.q.From, f.at, f.seen})
 	if err != nil {
 		return err
 	}
