@@ -9,12 +9,13 @@
 //	export   write all events that match into a file, with a manifest
 //	tail     follow the trail, as JSON lines for a log shipper
 //	ddl      print the statements that make tables
+//	refile   move what was stored where there was room to where it belongs
 //	check    say what this role may do and what makes the trail weaker than it should be
 //
 // and each explains its flags with -h. The store is named as in package stores, by -store and
 // -dsn or, so that no password is seen among the processes, by AUDITING_STORE and
-// AUDITING_DSN. The command creates neither databases nor tables: postgres_auto is opened as
-// postgres, and a file of SQLite has to be there.
+// AUDITING_DSN. The command makes no database, and only refile makes tables: for all else
+// postgres_auto is opened as postgres. A file of SQLite has to be there.
 //
 // Reading is audited, as audit.read, before anything is shown and when it ends: who, with
 // which query, and what was found. Its own reads are not in what it shows. Where that
@@ -47,6 +48,7 @@ var subcommands = []subcommand{
 	{"export", "write all events that match into a file, with a manifest", exportFile},
 	{"tail", "follow the trail, as JSON lines for a log shipper", tail},
 	{"ddl", "print the statements that make tables", ddl},
+	{"refile", "move what was stored where there was room to where it belongs", refile},
 	{"check", "say what this role may do and what makes the trail weaker than it should be", check},
 }
 

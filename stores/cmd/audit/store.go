@@ -30,34 +30,29 @@ const (
 
 // open opens the store without making anything that is not there. Its warnings go to logger.
 func (a *app) open(ctx context.Context, logger *slog.Logger) (core.Store, error) {
+	return a.openAs(ctx, logger, strings.Replace(a.driver, "postgres_auto", "postgres", 1))
+}
+
+// openAs opens the store with a driver, and makes no database.
+func (a *app) openAs(ctx context.Context, logger *slog.Logger, driver string) (core.Store, error) {
 	slog.SetDefault(logger)
-	driver, dsn := a.driver, a.dsn
-	outer, inner, wrapped := strings.Cut(driver, "+")
-	if !wrapped {
-		outer, inner = "", driver
-	}
-	param := ""
-	switch inner {
-	case "postgres_auto":
-		inner = "postgres"
+	dsn, param := a.dsn, ""
+	switch driver {
 	case "sqlite":
 		param = "mode=rw"
 	case "elasticsearch", "opensearch":
 		param = "template=false"
 	}
-	if name, _, _ := strings.Cut(param, "="); param != "" && !wrapped && !strings.Contains(dsn, name+"=") && !strings.HasSuffix(dsn, ":memory:") {
+	if name, _, _ := strings.Cut(param, "="); param != "" && !strings.Contains(dsn, name+"=") {
 		separator := "?"
 		if strings.Contains(dsn, "?") {
 			separator = "&"
 		}
 		dsn += separator + param
 	}
-	if wrapped {
-		inner = outer + "+" + inner
-	}
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
-	return stores.Open(ctx, inner, dsn)
+	return stores.Open(ctx, driver, dsn)
 }
 
 // warnings logs to standard error as people read it.

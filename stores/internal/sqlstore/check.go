@@ -74,7 +74,7 @@ func (r *reading) diverted(ctx context.Context, src *source) (findings []stores.
 		tag, _ := v.(string)
 		if name, ok := r.tableName(tag); ok {
 			findings = append(findings, stores.Finding{
-				Gap: true, Text: fmt.Sprintf("table %s has events of the tag %q that belong into table %s: %d of its newest %d", src.rel.Name, tag, name, number(row[1]), sharedRows),
+				Gap: true, Text: fmt.Sprintf("table %s has events of the tag %q that belong into table %s: %d of its newest %d; Refile moves them", src.rel.Name, tag, name, number(row[1]), sharedRows),
 			})
 		}
 	}
