@@ -84,8 +84,15 @@ func isSecret(name string) bool { return secrets.in(name) }
 // in reports whether one of the words stands in a name, and what it is a name of is no less
 // a secret for what follows.
 func (w *words) in(name string) bool {
+	behindLetter := false
 	for i := range len(name) {
-		words := w.byLetter[lower(name[i])]
+		c := name[i]
+		small := 'a' <= c && c <= 'z'
+		if small && behindLetter { // within a word, as most are
+			continue
+		}
+		behindLetter = small || isUpper(c)
+		words := w.byLetter[lower(c)]
 		if words == nil || !startsWord(name, i) {
 			continue
 		}
