@@ -44,15 +44,25 @@ func (m *target) Save(_ context.Context, events []core.Event) error {
 	defer m.mu.Unlock()
 	m.given += len(events)
 	m.largest = max(m.largest, len(events))
+	var err error
+	failed := map[int]bool{}
 	if m.answer != nil {
-		if err := m.answer(events); err != nil {
-			return err
+		err = m.answer(events)
+	}
+	var batch *core.BatchError
+	if errors.As(err, &batch) {
+		for _, f := range batch.Failures {
+			failed[f.Index] = true
+		}
+	} else if err != nil {
+		return err
+	}
+	for i, e := range events {
+		if !failed[i] {
+			m.events[e.ID] = e.AppendJSON(nil)
 		}
 	}
-	for _, e := range events {
-		m.events[e.ID] = e.AppendJSON(nil)
-	}
-	return nil
+	return err
 }
 
 func (m *target) list() ([]core.Event, error) {
@@ -489,7 +499,7 @@ func TestNewRefuses(t *testing.T) {
 // TestDDL: the statement makes the table of one that may not.
 func TestDDL(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app.db")
-	db := opened(t, gormsqlite.New(gormsqlite.Config{DriverName: "sqlite", DSN: file}))
+	db := opened(t, gormsqlite.New(gormsqlite.Config{DriverName: "sqlite", DSN: "file:" + file + "?_pragma=busy_timeout(10000)"}))
 	must(t, db.Exec("CREATE TABLE x (n integer)").Error)
 	readOnly := opened(t, gormsqlite.New(gormsqlite.Config{DriverName: "sqlite", DSN: "file:" + file + "?mode=ro"}))
 	_, err := outbox.New(t.Context(), readOnly, newTarget(), outbox.Config{})

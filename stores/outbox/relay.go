@@ -43,12 +43,13 @@ func (s *Store) relay() {
 		pause := s.cfg.Interval
 		switch {
 		case why != nil:
-			// One event may be why none of its batch is taken.
-			size = max(1, size/2)
+			size = 1 // as one event may be why none of its batch is taken
 			failures++
-			pause = core.Backoff(failures, 50*time.Millisecond, 5*time.Second)
+			pause = backoff(failures)
 		case n > 0:
 			size, failures, pause = min(2*size, batchEvents), 0, 0
+		case failures > 0: // those that were not taken are not due yet
+			pause = min(pause, backoff(failures))
 		}
 		if s.isClosed() && (n == 0 || why != nil) || s.base.Err() != nil {
 			return
@@ -64,6 +65,10 @@ func (s *Store) relay() {
 		}
 		timer.Stop()
 	}
+}
+
+func backoff(failures int) time.Duration {
+	return core.Backoff(failures, 50*time.Millisecond, 5*time.Second)
 }
 
 // wakeUnless returns what ends a pause early, which is nothing while the target takes nothing.
