@@ -46,7 +46,7 @@ type order struct {
 
 const childEnv = "PROOF_CHILD"
 
-var roles = map[string]func(order) error{"kill": beKilled, "write": beWriter, "change": beChanging}
+var roles = map[string]func(order) error{"kill": beKilled, "write": beWriter, "change": beChanging, "relay": beRelaying}
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
