@@ -52,6 +52,7 @@ func TestImportPolicy(t *testing.T) {
 		{name: "stores/postgres", deny: join(ginPaths, echoPaths, gorillaPaths, sqlitePaths, elasticPaths, ourAdapters)},
 		{name: "stores/sqlite", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, elasticPaths, ourAdapters, []string{"github.com/mattn/go-sqlite3", "gorm.io/driver/sqlite"})},
 		{name: "stores/spool", deny: join(ginPaths, echoPaths, gorillaPaths, databasePaths, ourAdapters)},
+		{name: "stores/outbox", deny: join(ginPaths, echoPaths, gorillaPaths, pgxPaths, sqlitePaths, elasticPaths, ourAdapters)},
 		{name: "stores/esstore", allow: join(core, []string{module + "/stores", module + "/stores/esstore"})},
 		{
 			name: "a program with gin, sessions and Postgres",

@@ -6,6 +6,7 @@
 //   - Kill: processes that audit are killed at random moments.
 //   - Transactions: processes that change rows and audit that in the same transactions are
 //     killed; some of these are rolled back, panic, lose a savepoint or fail to serialise.
+//   - Relays: processes that do so on an outbox, and pass its events on side by side, are killed.
 //   - Commit unknown: a proxy cuts connections between a commit and its answer.
 //   - Outage: PostgreSQL is stopped, restarted, made read-only, its connections
 //     are ended and its disk is filled.
@@ -19,6 +20,7 @@
 //	go test -race -timeout 2h ./examples/proof -run Kill -v -proof.for 10m
 //	go test -race -timeout 2h ./examples/proof -run Kill -v -proof.rounds 250
 //	go test -race -timeout 2h ./examples/proof -run Transactions -v -proof.transactions 1000
+//	go test -race -timeout 2h ./examples/proof -run Relays -v -proof.relays 200
 //	go test -race ./examples/proof -run Requests -v -proof.clients 2000
 //
 // It needs a local installation of PostgreSQL for the outages, and runs the other

@@ -159,11 +159,8 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	look := func() error {
-		rows, err := s.db.QueryContext(ctx, "SELECT audit_id, event, due, attempts, reason, refused FROM "+s.table+" WHERE false")
-		if err != nil {
-			return err
-		}
-		return rows.Close()
+		_, err := s.db.ExecContext(ctx, "SELECT audit_id, event, due, attempts, reason, refused FROM "+s.table+" WHERE false")
+		return err
 	}
 	if missing := look(); missing != nil {
 		if err := s.dialect.create(ctx, s.db, s.dialect.ddl(s.table)); err != nil {
