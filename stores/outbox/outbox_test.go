@@ -116,20 +116,20 @@ func (m *target) count() (has, given int) {
 }
 
 // databases are ways to open a new database, twice if need be.
-var databases = map[string]func(t *testing.T) func() *gorm.DB{
-	"SQLite": func(t *testing.T) func() *gorm.DB {
+var databases = map[string]func(t testing.TB) func() *gorm.DB{
+	"SQLite": func(t testing.TB) func() *gorm.DB {
 		file := filepath.Join(t.TempDir(), "app.db")
 		return func() *gorm.DB {
 			return opened(t, gormsqlite.New(gormsqlite.Config{DriverName: "sqlite", DSN: "file:" + file + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"}))
 		}
 	},
-	"Postgres": func(t *testing.T) func() *gorm.DB {
+	"Postgres": func(t testing.TB) func() *gorm.DB {
 		dsn := pgtest.DSN(t)
 		return func() *gorm.DB { return opened(t, gormpostgres.Open(dsn)) }
 	},
 }
 
-func opened(t *testing.T, d gorm.Dialector) *gorm.DB {
+func opened(t testing.TB, d gorm.Dialector) *gorm.DB {
 	t.Helper()
 	db, err := gorm.Open(d)
 	if err != nil {
@@ -144,7 +144,7 @@ func opened(t *testing.T, d gorm.Dialector) *gorm.DB {
 	return db
 }
 
-func open(t *testing.T, db *gorm.DB, to core.Store, cfg outbox.Config) *outbox.Store {
+func open(t testing.TB, db *gorm.DB, to core.Store, cfg outbox.Config) *outbox.Store {
 	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -218,7 +218,7 @@ func events(n int) []core.Event {
 	return all
 }
 
-func flush(t *testing.T, s *outbox.Store) {
+func flush(t testing.TB, s *outbox.Store) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -227,7 +227,7 @@ func flush(t *testing.T, s *outbox.Store) {
 	}
 }
 
-func must(t *testing.T, errs ...error) {
+func must(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
