@@ -1,8 +1,10 @@
 package browser
 
 import (
+	"archive/zip"
 	"bufio"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -12,7 +14,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -87,6 +91,47 @@ func (b *browser) submit(name, value string) {
 	b.load(chromedp.KeyEvent(kb.Enter))
 }
 
+// export chooses a format, sends the form and returns the lines of the file.
+func (b *browser) export(t *testing.T, format string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	ended := make(chan string, 1)
+	if err := chromedp.ListenBrowser(b.ctx, func(event any) {
+		if e, ok := event.(*cdpbrowser.EventDownloadProgress); ok && e.State != cdpbrowser.DownloadProgressStateInProgress {
+			ended <- e.GUID
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	events := true
+	if _, err := chromedp.CallBrowser(b.ctx, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
+		Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllowAndName, DownloadPath: dir, EventsEnabled: &events,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS(`[name=format]`), "JSON"), chromedp.Click(chromedp.CSS(`.export button`)))
+	var name string
+	select {
+	case name = <-ended:
+	case <-time.After(patience):
+		t.Fatal("nothing was downloaded")
+	}
+	z, err := zip.OpenReader(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	file, err := z.File[0].Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(file)
+	if err != nil || !strings.HasSuffix(z.File[0].Name, "."+format) {
+		t.Fatalf("%s: %v", z.File[0].Name, err)
+	}
+	return strings.Split(strings.TrimSpace(string(data)), "\n")
+}
+
 // TestVisit is what somebody does who tries the quickstart.
 func TestVisit(t *testing.T) {
 	at := quickstart(t)
@@ -135,6 +180,9 @@ func TestVisit(t *testing.T) {
 	b.follow("What was done to order/A-2")
 	if got := b.text("caption"); len(got) != 1 || !strings.Contains(got[0], "order/A-2") {
 		t.Errorf("the history of the resource is %q", got)
+	}
+	if events := b.export(t, "jsonl"); len(events) != 1 || !strings.Contains(events[0], "order/A-2") {
+		t.Errorf("the export has %q", events)
 	}
 	b.open(at + "/audit/?user=mallory")
 	if got := b.text("main"); !strings.Contains(got[0], "Nothing was found") {

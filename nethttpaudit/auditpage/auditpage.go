@@ -14,8 +14,12 @@
 // Looking is audited too, as [core.TagRead], before a row is shown: who, with which query,
 // how many events and which. While that cannot be stored the answer is 503 with an empty body.
 //
+// What is shown can be exported, as a ZIP of a file of package export and its manifest. That
+// is a POST, and only the page's own form may send it: browsers say that they do over HTTPS
+// and on the local machine, so elsewhere over plain HTTP it is refused.
+//
 // serve.go answers a request, ask.go reads its query, package scoped reads what the viewer
-// may see, list.go and event.go show it.
+// may see, list.go, event.go and export.go show it.
 package auditpage
 
 import (
@@ -45,7 +49,7 @@ type Config struct {
 	// bounds the viewer, is not known.
 	Scope func(*http.Request) (core.Query, error)
 	// Hide says which fields nobody sees here, at whatever depth they stand: they are neither
-	// shown nor searched for.
+	// shown nor searched for nor exported.
 	Hide func(tag, field string) bool
 }
 
@@ -61,16 +65,17 @@ func New(rec *core.Recorder, cfg Config) (http.Handler, error) {
 	case cfg.User == nil:
 		return nil, errors.New("auditpage: Config.User is nil: say who looks, so that looking can be audited")
 	}
-	p := &page{rec: rec, cfg: cfg}
+	p := &page{rec: rec, cfg: cfg, sameOrigin: http.NewCrossOriginProtection()}
 	p.alone = nethttpaudit.Middleware(rec, nethttpaudit.User(cfg.User))(http.HandlerFunc(p.serve))
 	return p, nil
 }
 
 // page is the handler.
 type page struct {
-	rec   *core.Recorder
-	cfg   Config
-	alone http.Handler // for requests without a Middleware in front
+	rec        *core.Recorder
+	cfg        Config
+	sameOrigin *http.CrossOriginProtection // for what is exported
+	alone      http.Handler                // for requests without a Middleware in front
 }
 
 // ServeHTTP implements [http.Handler].

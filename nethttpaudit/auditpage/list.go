@@ -52,6 +52,9 @@ func (*list) Outcomes() []core.Outcome {
 	return []core.Outcome{core.OutcomeSuccess, core.OutcomeDenied, core.OutcomeFailure}
 }
 
+// Formats are those of an export.
+func (*list) Formats() []format { return formats }
+
 // form is the list of a search that was not made.
 func (p *page) form(ctx context.Context, v viewer, a *ask, found []core.Event) *list {
 	l := &list{Given: a.given, Fields: a.fields, Zone: a.zone.String(), Tags: p.tags(ctx, v, found)}

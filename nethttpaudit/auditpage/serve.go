@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/auditing-go/auditing/core"
+	"github.com/auditing-go/auditing/core/export"
 	"github.com/auditing-go/auditing/nethttpaudit/auditpage/internal/scoped"
 	"github.com/auditing-go/auditing/nethttpaudit/auditpage/internal/visible"
 )
@@ -56,11 +57,11 @@ type viewer struct {
 func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
 	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "This page can be looked at only.", http.StatusMethodNotAllowed)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		http.Error(w, "This page can be looked at and exported only.", http.StatusMethodNotAllowed)
 		return
-	case embedded(r):
+	case embedded(r), r.Method == http.MethodPost && p.sameOrigin.Check(r) != nil:
 		http.Error(w, "Other sites cannot show the audit trail.", http.StatusForbidden)
 		return
 	}
@@ -75,9 +76,14 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "You may not see the audit trail.", http.StatusForbidden)
 		return
 	}
+	a := parse(r.URL.Query())
+	if r.Method == http.MethodPost {
+		p.export(w, v, a)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
-	p.show(ctx, w, v, parse(r.URL.Query()))
+	p.show(ctx, w, v, a)
 }
 
 // embedded reports whether another site has the browser load this for a page of its own. It
@@ -116,14 +122,15 @@ type content struct {
 
 // show reads, audits that, and answers.
 func (p *page) show(ctx context.Context, w http.ResponseWriter, v viewer, a *ask) {
-	c := content{Title: "Events", Style: template.CSS(styleCSS), User: v.user, Start: a.hrefOf()}
+	c := content{Title: "Events"}
 	status := http.StatusOK
 	look := look{view: "list"}
 	var err error
 	switch {
 	case len(a.problems) > 0:
 		c.List = p.form(ctx, v, a, nil)
-		status = http.StatusBadRequest
+		p.answer(w, http.StatusBadRequest, v, a, c)
+		return
 	case a.query.ID != uuid.Nil:
 		c.Title = "Event"
 		look.view = "event"
@@ -138,18 +145,29 @@ func (p *page) show(ctx context.Context, w http.ResponseWriter, v viewer, a *ask
 		c.List, look.events, err = p.list(ctx, v, a)
 	}
 	if err != nil {
-		if status = p.explain(ctx, a, err); status == 0 {
-			p.unavailable(w, "the audits cannot be read", err)
-			return
-		}
-		c.List, c.Event = p.form(ctx, v, a, nil), nil
-	} else if len(a.problems) == 0 {
-		if err := p.audit(v, a, look); err != nil {
-			p.unavailable(w, "nothing is shown, because looking at it could not be audited", err)
-			return
-		}
+		p.failed(ctx, w, v, a, err)
+		return
 	}
-	c.Problems = a.problems
+	if err := p.audit(v, a, look); err != nil {
+		p.unavailable(w, "nothing is shown, because looking at it could not be audited", err)
+		return
+	}
+	p.answer(w, status, v, a, c)
+}
+
+// failed answers when nothing could be read.
+func (p *page) failed(ctx context.Context, w http.ResponseWriter, v viewer, a *ask, err error) {
+	status := p.explain(ctx, a, err)
+	if status == 0 {
+		p.unavailable(w, "the audits cannot be read", err)
+		return
+	}
+	p.answer(w, status, v, a, content{Title: "Events", List: p.form(ctx, v, a, nil)})
+}
+
+// answer writes the page.
+func (p *page) answer(w http.ResponseWriter, status int, v viewer, a *ask, c content) {
+	c.Style, c.User, c.Start, c.Problems = template.CSS(styleCSS), v.user, a.hrefOf(), a.problems
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, "page", c); err != nil {
 		p.rec.Logger().Error("auditing: auditpage: rendering", "error", err)
@@ -187,16 +205,34 @@ func (p *page) explain(ctx context.Context, a *ask, err error) int {
 type look struct {
 	view   string
 	events []core.Event
+	// Of an export, and with its manifest once it is over.
+	format   export.Format
+	manifest *export.Manifest
 }
 
 // audit stores who is about to see what.
 func (p *page) audit(v viewer, a *ask, l look) error {
 	q, _ := scoped.And(a.whole(), v.reader.Scope)
-	fields := core.Fields{"view": l.view, "query": q.Describe(), "events": len(l.events)}
-	if n := len(l.events); n > 0 {
-		fields["first"], fields["last"] = l.events[0].ID, l.events[n-1].ID
+	fields := core.Fields{"view": l.view, "query": q.Describe()}
+	result := core.Succeeded()
+	switch m := l.manifest; {
+	case m != nil:
+		fields["format"], fields["events"], fields["sha256"] = string(l.format), m.Events, m.SHA256
+		if m.Events > 0 {
+			fields["first"], fields["last"] = m.First.String(), m.Last.String()
+		}
+		if !m.Complete {
+			result = core.Failed("the export is not complete")
+		}
+	case l.format != "":
+		fields["format"] = string(l.format)
+	default:
+		fields["events"] = len(l.events)
+		if n := len(l.events); n > 0 {
+			fields["first"], fields["last"] = l.events[0].ID.String(), l.events[n-1].ID.String()
+		}
 	}
-	return p.rec.Audit(v.r.Context(), core.TagRead, fields, core.As(v.user), core.Succeeded())
+	return p.rec.Audit(v.r.Context(), core.TagRead, fields, core.As(v.user), result)
 }
 
 // whole is a text with what cannot be seen in it.
