@@ -71,6 +71,9 @@ func TestAccessible(t *testing.T) {
 				t.Errorf("%s, %s: only %d rules were held", name, look.name, found.Passes)
 			}
 			b.wantFits(name + ", " + look.name)
+			if look.width < 500 {
+				b.wantRoomy(name)
+			}
 		}
 	}
 }
@@ -106,6 +109,16 @@ func (b *browser) wantFits(what string) {
 		.filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 200))`)
 	if len(wide) > 0 {
 		b.t.Errorf("%s: wider than the window: %s", what, wide[len(wide)-1])
+	}
+}
+
+// wantRoomy: on a phone a cell is as wide as its row.
+func (b *browser) wantRoomy(what string) {
+	b.t.Helper()
+	narrow := evaluate[[]string](b, `Array.from(document.querySelectorAll(".rows td"))
+		.filter(e => e.offsetWidth < .95 * e.parentElement.offsetWidth).map(e => e.outerHTML.slice(0, 200))`)
+	if len(narrow) > 0 {
+		b.t.Errorf("%s: %d cells are narrow: %s", what, len(narrow), narrow[0])
 	}
 }
 
