@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,8 @@ type pair struct{ Name, Value string }
 const (
 	// maxFields bounds the queries that follow from the kinds that each value may have.
 	maxFields = 3
+	// maxParam is how many bytes a parameter may have. It is in many links of the page.
+	maxParam = 8 << 10
 	// maxBack is how many newer pages a page knows the way back to.
 	maxBack = 20
 )
@@ -55,6 +58,12 @@ var conditions = []struct {
 // parse reads the query of a URL. What is wrong with it is in problems.
 func parse(v url.Values) *ask {
 	a := &ask{given: url.Values{}, zone: time.UTC}
+	for _, values := range v {
+		if slices.ContainsFunc(values, func(value string) bool { return len(value) > maxParam }) {
+			a.problem("What is asked for is too long: a condition may have %d bytes.", maxParam)
+			return a
+		}
+	}
 	for _, c := range conditions {
 		text := v.Get(c.param)
 		if !c.exact {

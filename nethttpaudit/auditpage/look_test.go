@@ -268,20 +268,22 @@ func TestOtherSites(t *testing.T) {
 	rec := audittest.New(t)
 	s := newSite(t, rec.Recorder(), auditpage.Config{})
 	for _, test := range []struct {
-		site, mode string
-		want       int
+		site, mode, dest string
+		want             int
 	}{
-		{"", "", http.StatusOK},
-		{"none", "navigate", http.StatusOK},
-		{"cross-site", "navigate", http.StatusOK},
-		{"same-origin", "cors", http.StatusOK},
-		{"cross-site", "no-cors", http.StatusForbidden},
-		{"same-site", "cors", http.StatusForbidden},
+		{"", "", "", http.StatusOK},
+		{"none", "navigate", "document", http.StatusOK},
+		{"cross-site", "navigate", "document", http.StatusOK},
+		{"same-origin", "cors", "empty", http.StatusOK},
+		{"cross-site", "no-cors", "image", http.StatusForbidden},
+		{"cross-site", "navigate", "iframe", http.StatusForbidden},
+		{"same-site", "cors", "empty", http.StatusForbidden},
 	} {
 		before := len(rec.ByTag(core.TagRead))
 		r := httptest.NewRequest(http.MethodGet, "/audit/", nil)
 		r.Header.Set("Sec-Fetch-Site", test.site)
 		r.Header.Set("Sec-Fetch-Mode", test.mode)
+		r.Header.Set("Sec-Fetch-Dest", test.dest)
 		s.do(r).wantStatus(test.want)
 		if looked := len(rec.ByTag(core.TagRead)) - before; looked != 0 != (test.want == http.StatusOK) {
 			t.Errorf("%+v was audited %d times", test, looked)

@@ -294,6 +294,7 @@ func TestWrongInput(t *testing.T) {
 		{"event", "00000000-0000-0000-0000-000000000000", "id is none"},
 		{"value", "9", "without the name of its field"},
 		{"after", "nonsense", "no such page"},
+		{"user", strings.Repeat("x", 9000), "too long"},
 	} {
 		a := s.get(test.param, test.value).wantStatus(http.StatusBadRequest)
 		a.wantSays(test.want)
@@ -382,55 +383,4 @@ func TestTimeline(t *testing.T) {
 	if got, want := strings.Join(changes, "; "), "name Anne → nothing; name Ann → Anne; name nothing → Ann"; got != want {
 		t.Errorf("the timeline is %s, want %s", got, want)
 	}
-}
-
-// TestChart counts by the days of the zone.
-func TestChart(t *testing.T) {
-	s := newSite(t, newRecorder(t, core.Config{}), auditpage.Config{})
-	for _, hours := range []int{0, 1, 11, 12, 60} {
-		s.event("refund", nil, core.At(noon.Add(time.Duration(hours)*time.Hour)))
-	}
-	for zone, want := range map[string]string{"UTC": "3 1 0 1", "Europe/Berlin": "2 2 0 1"} {
-		a := s.get("zone", zone)
-		var counts []string
-		for _, td := range a.all(func(n *html.Node) bool { return n.Data == "td" && attr(n, "data-label") == "" }) {
-			counts = append(counts, text(td))
-		}
-		if got := strings.Join(counts, " "); got != want {
-			t.Errorf("in %s the days have %s events, want %s", zone, got, want)
-		}
-		if bars := a.all(func(n *html.Node) bool { return n.Data == "rect" }); len(bars) != 4 || attr(bars[0], "height") != "64" || attr(bars[2], "height") != "0" {
-			t.Errorf("in %s there are %d bars", zone, len(bars))
-		}
-		if rows := s.open(a.link("2026-11-23")).rows(); len(rows) != 1 {
-			t.Errorf("the day leads to %d events", len(rows))
-		}
-	}
-}
-
-func TestNothingFound(t *testing.T) {
-	s := newSite(t, newRecorder(t, core.Config{}), auditpage.Config{
-		Scope: func(r *http.Request) (core.Query, error) { return core.Query{Tag: r.Header.Get("Scope")}, nil },
-	})
-	s.get().wantSays("No event that you may see is kept yet.")
-	s.event("refund", nil, core.On("order", 1))
-	s.event("refund", nil, core.At(noon.Add(24*time.Hour)))
-	for _, test := range []struct {
-		want   string
-		params []string
-	}{
-		{"none with all of these conditions", []string{"user", "mallory"}},
-		{"none with all of the other conditions", []string{"user", "mallory", "from", "2026-11-20"}},
-		{"upper and lower case differ", []string{"user", "Bob"}},
-		{"such as order/42", []string{"resource", "1"}},
-		{"not inside of lists", []string{"field", "order", "value", "1"}},
-		{"The newest event is of 2026-11-21 12:00:00 UTC", []string{"from", "2026-11-22"}},
-		{"No event before that is kept", []string{"before", "2026-11-20"}},
-		{"The newest event before that is of 2026-11-20 12:00:00 UTC", []string{"from", "2026-11-20T13:00", "before", "2026-11-20T14:00"}},
-	} {
-		s.get(test.params...).wantStatus(http.StatusOK).wantSays(test.want)
-	}
-	r := httptest.NewRequest(http.MethodGet, "/audit/?tag=refund", nil)
-	r.Header.Set("Scope", "login")
-	s.do(r).wantStatus(http.StatusOK).wantSays("lies outside of what you may see")
 }

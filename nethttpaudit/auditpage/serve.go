@@ -89,8 +89,12 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 // embedded reports whether another site has the browser load this for a page of its own. It
 // sees nothing, but would have its visitors audited as those who looked.
 func embedded(r *http.Request) bool {
-	mode, site := r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Site")
-	return mode != "" && mode != "navigate" && (site == "cross-site" || site == "same-site")
+	site := r.Header.Get("Sec-Fetch-Site")
+	if site != "cross-site" && site != "same-site" {
+		return false
+	}
+	mode, dest := r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")
+	return mode != "" && mode != "navigate" || dest != "" && dest != "document"
 }
 
 func (p *page) viewer(r *http.Request) (v viewer, err error) {

@@ -82,7 +82,7 @@ func (r Reader) Bounded() bool {
 // sees reports whether an event that matches is one for the viewer.
 func (r Reader) sees(asked core.Query, e core.Event) bool {
 	// What somebody else looked at, and the ids of what was found, may lie outside.
-	if IsLook(e.Tag) && r.Bounded() && !contains(e.Fields["query"], r.Scope.Normalize().Describe()) {
+	if e.Tag == core.TagRead && r.Bounded() && !contains(e.Fields["query"], r.Scope.Normalize().Describe()) {
 		return false
 	}
 	if r.Hide != nil {
@@ -95,16 +95,13 @@ func (r Reader) sees(asked core.Query, e core.Event) bool {
 	return true
 }
 
-// IsLook reports whether a tag is one for events of looking at the trail.
-func IsLook(tag string) bool { return tag == core.TagRead }
-
 // shown is e without what is hidden. It shares nothing that it changes with e.
 func (r Reader) shown(e core.Event) core.Event {
 	if r.Hide == nil {
 		return e
 	}
 	e.Fields, _ = r.without(e.Tag, map[string]any(e.Fields)).(map[string]any)
-	if query, ok := e.Fields["query"].(map[string]any); ok && IsLook(e.Tag) {
+	if query, ok := e.Fields["query"].(map[string]any); ok && e.Tag == core.TagRead {
 		// Whether a value is hidden depends on tags that were perhaps not asked for.
 		delete(query, "fields")
 	}
