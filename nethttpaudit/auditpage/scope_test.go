@@ -144,6 +144,14 @@ func TestScopedTenant(t *testing.T) {
 				links = append(links, href)
 			}
 		}
+		if i%5 != 0 || a.StatusCode != http.StatusOK {
+			continue
+		}
+		ctx := context.WithValue(t.Context(), tenantKey{}, "home")
+		file, m := s.post(ctx, href, "jsonl").exported()
+		if !strings.Contains(file, core.TagRead) && strings.Contains(file, "foreign") || slices.Contains(foreign, m.First.String()) || slices.Contains(foreign, m.Last.String()) {
+			t.Fatalf("%s exports what is foreign: %+v\n%s", asked, m, file)
+		}
 	}
 	if shown < 200 {
 		t.Errorf("only %d events were shown at all", shown)
