@@ -85,7 +85,7 @@ type Store struct {
 	cfg     Config
 	place   string // what tells the database from others, see dialect.place
 
-	size atomic.Int64 // of the table when it was last counted, and what came since
+	size atomic.Int64 // of the table when it was last counted, and what came and went here since
 
 	base     context.Context // ends when Close gives up on the target
 	cancel   context.CancelFunc

@@ -102,6 +102,7 @@ func (s *Store) pass(ctx context.Context, size int) (n int, why error) {
 	if err != nil {
 		err = fmt.Errorf("settling what was passed on: %w", err)
 	}
+	s.size.Add(-int64(len(stored)))
 	s.outageIs(errors.Join(why, err))
 	if len(stored)+len(refused) > 0 {
 		return n, err
@@ -113,6 +114,14 @@ func (s *Store) pass(ctx context.Context, size int) (n int, why error) {
 func (s *Store) lease(ctx context.Context, size int) (l leased, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
+	if s.dialect.isSQLite() {
+		// An UPDATE waits for the one writer, and holds up others, even when it finds nothing.
+		var due bool
+		query := s.statement("SELECT EXISTS (SELECT 1 FROM {table} WHERE reason IS NULL AND due <= {now})")
+		if err := s.db.QueryRowContext(ctx, query).Scan(&due); err != nil || !due {
+			return l, err
+		}
+	}
 	rows, err := s.db.QueryContext(ctx, s.statement(s.dialect.lease), size)
 	if err != nil {
 		return l, err
@@ -243,9 +252,9 @@ func (s *Store) outageIs(err error) {
 	s.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		s.logger().Warn("auditing: outbox: the target takes nothing, or not all: events wait", "table", s.table, "error", err)
+		s.logger().Warn("auditing: outbox: events wait: they cannot be passed on, or not all", "table", s.table, "error", err)
 	case err == nil && was != nil:
-		s.logger().Info("auditing: outbox: the target takes events again", "table", s.table, "outage", time.Since(since).Round(time.Millisecond))
+		s.logger().Info("auditing: outbox: events are passed on again", "table", s.table, "outage", time.Since(since).Round(time.Millisecond))
 	}
 }
 
