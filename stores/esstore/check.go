@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/auditing-go/auditing/stores"
 )
@@ -20,11 +22,46 @@ func (s *Store) Check(ctx context.Context) ([]stores.Finding, error) {
 	defer leave()
 	s.review(ctx)
 	findings := s.rights(ctx)
+	seen, err := s.seeIndices(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("auditing: looking at the indices of %s: %w", s.cfg.Index, err)
+	}
+	for _, index := range slices.Sorted(maps.Keys(seen)) {
+		if seen[index].closed {
+			findings = append(findings, stores.Finding{Gap: true, Text: "index " + index + " is closed: nothing in it is read"})
+		}
+	}
+	clock, err := s.clock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("auditing: asking for the server's time: %w", err)
+	}
+	findings = append(findings, clock)
 	n, err := s.deadLetters(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("auditing: counting %s: %w", s.cfg.DeadLetter, err)
 	}
 	return append(findings, stores.Finding{Gap: n > 0, Text: fmt.Sprintf("%d events are in the index %s, as the server took them nowhere else", n, s.cfg.DeadLetter)}), nil
+}
+
+// maxSkew is how far the server's clock and this one may be apart.
+const maxSkew = time.Second
+
+// clock compares the times at which a node, or a proxy before it, says that it answered. It
+// says whole seconds.
+func (s *Store) clock(ctx context.Context) (stores.Finding, error) {
+	before := time.Now()
+	a, err := s.ask(ctx, request{method: http.MethodGet, path: "/"})
+	after := time.Now()
+	at, unsaid := http.ParseTime(a.header.Get("Date"))
+	if err != nil || unsaid != nil {
+		return stores.Finding{Text: "the server does not say its time"}, err
+	}
+	apart := max(before.Sub(at.Add(time.Second)), at.Sub(after), 0)
+	text := "the server's clock is no more than a second from this one's"
+	if apart > maxSkew {
+		text = fmt.Sprintf("the server's clock is at least %v from this one's", apart.Round(time.Second))
+	}
+	return stores.Finding{Gap: apart > maxSkew, Text: text}, nil
 }
 
 // rights says what the user may do, as far as the server tells it.

@@ -21,14 +21,35 @@ const toCheck = `SELECT current_setting('fsync'), current_setting('full_page_wri
   current_setting('synchronous_standby_names'), pg_is_in_recovery()::text, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)::text,
   coalesce(has_schema_privilege($1, 'CREATE'), false)::text, (SELECT oid::regrole::text FROM pg_roles WHERE rolname = current_user)`
 
+// powers are what a role may be by which it comes past the rights on tables, unless it is a
+// superuser and needs none. What a role may become by SET ROLE counts as its own.
+var powers = []struct{ condition, is string }{
+	{"(SELECT bool_or(pg_has_role(n.nspowner, 'MEMBER')) FROM pg_namespace n WHERE n.nspname = $1)", "owns the schema: it may drop every table in it"},
+	{"(SELECT pg_has_role(d.datdba, 'MEMBER') FROM pg_database d WHERE d.datname = current_database())", "owns the database: it may drop it"},
+	{"(SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)", "has CREATEROLE: up to PostgreSQL 15 it may give itself almost every role"},
+	{"(SELECT bool_or(pg_has_role(r.oid, 'MEMBER')) FROM pg_roles r WHERE r.rolname IN ('pg_write_server_files', 'pg_execute_server_program'))",
+		"may write the server's files or run programs there: it may do everything to the database"},
+	{"(SELECT bool_or(r.rolsuper) FROM pg_roles r WHERE r.rolname <> current_user AND pg_has_role(r.oid, 'MEMBER'))", "may become a superuser with SET ROLE"},
+}
+
+// changers are what may change or keep out rows as they are written, by table.
+const changers = `SELECT c.relname::text, 'the trigger ' || quote_ident(t.tgname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2::text[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+UNION ALL SELECT c.relname::text, 'the rule ' || quote_ident(r.rulename) FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2::text[]) AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D'
+ORDER BY 1, 2`
+
+// whoever begins the condition that a role which this one is, or may become, has a right.
+const whoever = "EXISTS (SELECT 1 FROM pg_roles m WHERE pg_has_role(m.oid, 'MEMBER') AND "
+
 // rights are those that a role has on tables, and what it means that it has them. INSERT and SELECT it needs.
 var rights = []struct{ name, condition string }{
-	{"owner", "pg_has_role(c.relowner, 'USAGE')"},
+	{"owner", "pg_has_role(c.relowner, 'MEMBER')"},
 	{"INSERT", "has_any_column_privilege(c.oid, 'INSERT')"},
-	{"UPDATE", "has_any_column_privilege(c.oid, 'UPDATE')"},
-	{"DELETE", "has_table_privilege(c.oid, 'DELETE')"},
-	{"TRUNCATE", "has_table_privilege(c.oid, 'TRUNCATE')"},
-	{"TRIGGER", "has_table_privilege(c.oid, 'TRIGGER')"},
+	{"UPDATE", whoever + "has_any_column_privilege(m.oid, c.oid, 'UPDATE'))"},
+	{"DELETE", whoever + "has_table_privilege(m.oid, c.oid, 'DELETE'))"},
+	{"TRUNCATE", whoever + "has_table_privilege(m.oid, c.oid, 'TRUNCATE'))"},
+	{"TRIGGER", whoever + "has_table_privilege(m.oid, c.oid, 'TRIGGER'))"},
 	{"unlogged", "c.relpersistence = 'u'"},
 }
 
@@ -70,6 +91,8 @@ func (b *backend) Check(ctx context.Context, tables []string) ([]stores.Finding,
 	f = append(f, clock)
 	if super == "true" {
 		f.add(true, "role "+role+" is a superuser: it may change and delete everything", "")
+	} else if err := b.powersOf(ctx, role, &f); err != nil {
+		return nil, err
 	}
 	if creates == "true" {
 		f.add(false, "role "+role+" may create tables in schema "+b.cfg.Schema+", which it then owns", "")
@@ -78,7 +101,30 @@ func (b *backend) Check(ctx context.Context, tables []string) ([]stores.Finding,
 	if err != nil {
 		return nil, err
 	}
+	if rows, err = b.Query(ctx, false, nil, changers, b.cfg.Schema, tables); err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		f.add(true, fmt.Sprintf("%s of table %s may change or keep out what is written", row[1], row[0]), "")
+	}
 	return append(f, rightsFindings(b, role, tables, has)...), nil
+}
+
+// powersOf adds those of the powers that the role has.
+func (b *backend) powersOf(ctx context.Context, role string, f *findings) error {
+	var columns []string
+	for _, p := range powers {
+		columns = append(columns, "coalesce("+p.condition+", false)::text")
+	}
+	rows, err := b.Query(ctx, false, nil, "SELECT $1::text, "+strings.Join(columns, ", "), b.cfg.Schema)
+	for _, row := range rows {
+		for i, p := range powers {
+			if row[1+i] == "true" {
+				f.add(true, "role "+role+" "+p.is, "")
+			}
+		}
+	}
+	return err
 }
 
 func clockFinding(skew, took time.Duration) stores.Finding {

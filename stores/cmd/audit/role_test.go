@@ -101,6 +101,22 @@ func TestCheckOfARole(t *testing.T) {
 		`table refund is UNLOGGED`:                    {"ALTER TABLE refund SET UNLOGGED", "ALTER TABLE refund SET LOGGED"},
 		`events of the tag "refund" that belong`: {
 			"INSERT INTO audit_overflow (username, datetime, audit_id, audit_tag) VALUES ('x', now(), gen_random_uuid(), 'refund')", "DELETE FROM audit_overflow"},
+		`owns the schema: it may drop`: {"ALTER SCHEMA public OWNER TO ROLE", "ALTER SCHEMA public OWNER TO CURRENT_USER"},
+		`has CREATEROLE`:               {"ALTER USER ROLE createrole", "ALTER USER ROLE nocreaterole"},
+		`run programs there`:           {"GRANT pg_execute_server_program TO ROLE", "REVOKE pg_execute_server_program FROM ROLE"},
+		// What it has only once it says so.
+		`has the right DELETE on "public"."audit_overflow"`: {
+			"CREATE GROUP ROLE_more; GRANT DELETE ON audit_overflow TO ROLE_more; ALTER USER ROLE NOINHERIT; GRANT ROLE_more TO ROLE",
+			"ALTER USER ROLE INHERIT; DROP OWNED BY ROLE_more; DROP GROUP ROLE_more",
+		},
+		`the trigger eats of table refund may`: {
+			"CREATE FUNCTION eats() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER eats BEFORE INSERT ON refund FOR EACH ROW EXECUTE FUNCTION eats()",
+			"DROP FUNCTION eats CASCADE",
+		},
+		`the rule hides of table refund may`: {"CREATE RULE hides AS ON DELETE TO refund DO INSTEAD NOTHING", "DROP RULE hides ON refund"},
+		`there is no table audit_overflow`: {
+			"CREATE SCHEMA elsewhere; ALTER TABLE audit_overflow SET SCHEMA elsewhere", "ALTER TABLE elsewhere.audit_overflow SET SCHEMA public; DROP SCHEMA elsewhere",
+		},
 		`its column audit_id is not unique`: {"ALTER TABLE refund DROP CONSTRAINT refund_pkey", "ALTER TABLE refund ADD CONSTRAINT refund_pkey PRIMARY KEY (audit_id)"},
 	} {
 		exec(statements[0])

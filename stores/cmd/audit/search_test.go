@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,20 @@ func TestCheckOfAFile(t *testing.T) {
 			p.Errorf("it says %s", out)
 		}
 		file, _, _ := strings.Cut(p.dsn, "?")
+		db, err := sql.Open("sqlite", file)
+		if err != nil {
+			p.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.ExecContext(p.Context(), `CREATE TRIGGER eats BEFORE INSERT ON refund BEGIN SELECT raise(ignore); END`); err != nil {
+			p.Fatal(err)
+		}
+		if out, _ := p.run(1, "check"); !strings.Contains(out, `GAP  the trigger "eats" of table refund`) {
+			p.Errorf("of a trigger it says %s", out)
+		}
+		if _, err := db.ExecContext(p.Context(), `DROP TRIGGER eats`); err != nil {
+			p.Fatal(err)
+		}
 		if err := os.Chmod(file, 0o666); err != nil {
 			p.Fatal(err)
 		}

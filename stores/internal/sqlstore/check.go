@@ -49,6 +49,11 @@ func (s *Store) Check(ctx context.Context) ([]stores.Finding, error) {
 			findings = append(findings, diverted...)
 		}
 	}
+	if overflow := s.overflowName(); !slices.Contains(tables, overflow) {
+		findings = append(findings, stores.Finding{
+			Gap: true, Text: "there is no table " + overflow + ": an event whose own table is missing or refuses it is stored nowhere", Fix: s.creation(overflow, nil),
+		})
+	}
 	if c, ok := s.backend.(checker); ok {
 		more, err := c.Check(ctx, tables)
 		if err != nil {

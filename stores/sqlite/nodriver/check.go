@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/auditing-go/auditing/stores"
 )
@@ -41,5 +42,19 @@ func (b *backend) Check(ctx context.Context, tables []string) ([]stores.Finding,
 		}
 		findings = append(findings, f)
 	}
-	return findings, nil
+	rows, err := d.pool.QueryContext(ctx, "SELECT tbl_name, name FROM sqlite_schema WHERE type = 'trigger' ORDER BY tbl_name, name")
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var table, name string
+		if err := rows.Scan(&table, &name); err != nil {
+			return nil, d.explain(err)
+		}
+		if slices.Contains(tables, table) {
+			findings = append(findings, stores.Finding{Gap: true, Text: fmt.Sprintf("the trigger %q of table %s may change or keep out what is written", name, table)})
+		}
+	}
+	return findings, d.explain(rows.Err())
 }
