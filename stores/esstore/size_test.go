@@ -17,7 +17,7 @@ func TestWeight(t *testing.T) {
 	}
 	for _, path := range strings.Fields(string(out)) {
 		switch path {
-		case module + "core", module + "core/auditjson", module + "core/internal/values", module + "stores", module + "stores/esstore", "github.com/google/uuid":
+		case module + "core", module + "core/auditjson", module + "core/ecs", module + "core/internal/values", module + "stores", module + "stores/esstore", "github.com/google/uuid":
 		default:
 			t.Errorf("the package brings along %s", path)
 		}
