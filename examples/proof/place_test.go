@@ -167,6 +167,9 @@ func storedInElasticsearch(t *testing.T, index, from string) map[string]int {
 			t.Fatalf("%s: %d %s", path, status, answer)
 		}
 	}
+	// An index that was made just now has no shard yet that could be searched.
+	at := strings.LastIndex(index, "/")
+	estest.Do(t, http.MethodGet, index[:at]+"/_cluster/health"+index[at:]+"*?wait_for_status=yellow&timeout=30s", "")
 	ask("_refresh", "", &struct{}{})
 	query, err := json.Marshal(map[string]any{"range": map[string]any{"user.name": map[string]string{"gte": from}}})
 	if err != nil {
